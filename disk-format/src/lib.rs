@@ -1,0 +1,1 @@
+//! What the bytes on an Ashlar device mean.

@@ -1,0 +1,1 @@
+//! Keeps objects safe and quick on raw devices.

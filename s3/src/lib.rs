@@ -1,0 +1,1 @@
+//! Bytes on a socket to engine requests and back.
