@@ -1,1 +1,11 @@
 //! Keeps objects safe and quick on raw devices.
+//!
+//! Modules are listed top layer first; a module imports only from those below its own.
+//!
+//! What is absent is part of the design: nothing here knows S3, HTTP or XML; nothing above
+//! [`runtime`] knows glommio, io_uring or a file descriptor; nothing holds a lock that another
+//! core waits for.
+
+pub mod runtime;
+pub mod buffer;
+pub mod sync;

@@ -1,0 +1,360 @@
+//! One core's share of DMA memory: takes blocks, waits for blocks, gets blocks back.
+//!
+//! Freed blocks come home by two ways. On the arena's own thread they are given back at once. On
+//! another thread they are queued, lock-free, and the arena takes them in at its next allocation
+//! or when the core handles its mail ([`Arena::reclaim`]).
+
+use super::block::Buffer;
+use super::buddy::{Buddy, ORDER_MAX};
+use super::region::Region;
+use super::{BUFFER_BYTES_MAX, BUFFER_BYTES_MIN};
+use crossbeam_queue::ArrayQueue;
+use std::cell::{Cell, RefCell};
+use std::collections::VecDeque;
+use std::future::Future;
+use std::pin::Pin;
+use std::rc::{Rc, Weak};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::task::{Context, Poll, Waker};
+
+/// Waiters an arena queues before it refuses: beyond that the caller must shed load.
+const ARENA_WAITERS_MAX: usize = 8192;
+
+static NEXT_ARENA: AtomicUsize = AtomicUsize::new(0);
+
+thread_local! {
+    /// The arenas that live on this thread, by id, so that a dropped buffer finds its home.
+    static ARENAS: RefCell<Vec<(usize, Weak<Inner>)>> = const { RefCell::new(Vec::new()) };
+}
+
+/// Why no buffer came.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum AllocationError {
+    /// More than the arena will ever have.
+    TooLarge {
+        /// Bytes asked for, over all blocks.
+        asked: usize,
+        /// Bytes the arena has in all.
+        capacity: usize,
+    },
+    /// Too many are waiting already.
+    Crowded,
+}
+
+impl std::fmt::Display for AllocationError {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::TooLarge { asked, capacity } => {
+                write!(f, "{asked} bytes of buffers asked of an arena of {capacity}")
+            }
+            Self::Crowded => write!(f, "too many requests wait for buffer memory"),
+        }
+    }
+}
+
+impl std::error::Error for AllocationError {}
+
+/// The part of an arena that foreign threads may touch.
+#[derive(Debug)]
+pub(super) struct Home {
+    id: usize,
+    region: u16,
+    returned: ArrayQueue<u32>,
+}
+
+impl Home {
+    pub(super) fn region(&self) -> u16 {
+        self.region
+    }
+
+    pub(super) fn give(&self, page: u32) {
+        let local = ARENAS.try_with(|arenas| {
+            let arenas = arenas.borrow();
+            arenas.iter().find(|(id, _)| *id == self.id).and_then(|(_, inner)| inner.upgrade())
+        });
+        if let Ok(Some(inner)) = local {
+            inner.give(page);
+            return;
+        }
+        let queued = self.returned.push(page);
+        assert!(queued.is_ok(), "the return queue has a place for every page of the arena");
+    }
+}
+
+#[derive(Debug)]
+struct Waiter {
+    count: usize,
+    order: usize,
+    ready: RefCell<Option<Vec<Buffer>>>,
+    waker: RefCell<Option<Waker>>,
+    abandoned: Cell<bool>,
+}
+
+#[derive(Debug)]
+struct Inner {
+    region: Region,
+    home: Arc<Home>,
+    buddy: RefCell<Buddy>,
+    waiters: RefCell<VecDeque<Rc<Waiter>>>,
+}
+
+/// A bounded source of [`Buffer`]s for one core. Clones name the same arena.
+#[derive(Debug, Clone)]
+pub struct Arena {
+    inner: Rc<Inner>,
+}
+
+impl Arena {
+    /// An arena over `region`, registered with the rings under `index`. Lives on this thread.
+    #[must_use]
+    pub fn new(region: Region, index: u16) -> Self {
+        let pages = pages_of(region.bytes());
+        let id = NEXT_ARENA.fetch_add(1, Ordering::Relaxed);
+        let home = Arc::new(Home { id, region: index, returned: ArrayQueue::new(pages) });
+        let inner = Rc::new(Inner {
+            region,
+            home,
+            buddy: RefCell::new(Buddy::new(pages)),
+            waiters: RefCell::new(VecDeque::new()),
+        });
+        ARENAS.with(|arenas| {
+            let mut arenas = arenas.borrow_mut();
+            arenas.retain(|(_, inner)| inner.strong_count() > 0);
+            arenas.push((id, Rc::downgrade(&inner)));
+        });
+        Self { inner }
+    }
+
+    /// Bytes in all.
+    #[must_use]
+    pub fn capacity(&self) -> usize {
+        self.inner.region.bytes()
+    }
+
+    /// Bytes free now, in whatever pieces.
+    #[must_use]
+    pub fn available(&self) -> usize {
+        self.reclaim();
+        self.inner.buddy.borrow().free_pages() * BUFFER_BYTES_MIN
+    }
+
+    /// One buffer of at least `bytes` at once, or `None` when memory is short or others wait.
+    #[must_use]
+    pub fn try_take(&self, bytes: usize) -> Option<Buffer> {
+        self.reclaim();
+        if !self.inner.waiters.borrow().is_empty() {
+            return None;
+        }
+        self.inner.take(order_of(bytes))
+    }
+
+    /// One buffer of at least `bytes` (at most 1 MiB), waiting in turn.
+    ///
+    /// # Errors
+    /// When too many wait.
+    pub async fn take(&self, bytes: usize) -> Result<Buffer, AllocationError> {
+        let mut taken = self.take_many(1, bytes).await?;
+        let Some(buffer) = taken.pop() else { return Err(AllocationError::Crowded) };
+        Ok(buffer)
+    }
+
+    /// `count` buffers of at least `bytes` each, all or none, waiting in turn: whoever needs
+    /// several takes them together, so that two half-served tasks cannot wait for each other.
+    ///
+    /// # Errors
+    /// When the arena can never hold so many, or too many wait.
+    pub async fn take_many(&self, count: usize, bytes: usize) -> Result<Vec<Buffer>, AllocationError> {
+        let order = order_of(bytes);
+        let asked = count * (BUFFER_BYTES_MIN << order);
+        if asked > self.capacity() {
+            return Err(AllocationError::TooLarge { asked, capacity: self.capacity() });
+        }
+        self.reclaim();
+        if self.inner.waiters.borrow().is_empty()
+            && let Some(taken) = self.inner.take_many(count, order)
+        {
+            return Ok(taken);
+        }
+        if self.inner.waiters.borrow().len() >= ARENA_WAITERS_MAX {
+            return Err(AllocationError::Crowded);
+        }
+        let waiter = Rc::new(Waiter {
+            count,
+            order,
+            ready: RefCell::new(None),
+            waker: RefCell::new(None),
+            abandoned: Cell::new(false),
+        });
+        self.inner.waiters.borrow_mut().push_back(Rc::clone(&waiter));
+        Ok(Waiting { waiter }.await)
+    }
+
+    /// Takes in what other threads gave back, and serves who waits. Cheap when there is nothing.
+    pub fn reclaim(&self) {
+        let mut any = false;
+        while let Some(page) = self.inner.home.returned.pop() {
+            self.inner.buddy.borrow_mut().give(page as usize);
+            any = true;
+        }
+        if any {
+            self.inner.serve();
+        }
+    }
+}
+
+impl Inner {
+    fn give(&self, page: u32) {
+        self.buddy.borrow_mut().give(page as usize);
+        self.serve();
+    }
+
+    fn take(&self, order: usize) -> Option<Buffer> {
+        let page = self.buddy.borrow_mut().take(order)?;
+        assert!(page * BUFFER_BYTES_MIN < self.region.bytes(), "a block lies inside its region");
+        // SAFETY: the page's offset is smaller than the region's length, so the address stays
+        // inside one mapping.
+        let start = unsafe { self.region.base().add(page * BUFFER_BYTES_MIN) };
+        let id = u32::try_from(page).unwrap_or(u32::MAX);
+        Some(Buffer::new(start, BUFFER_BYTES_MIN << order, id, Arc::clone(&self.home)))
+    }
+
+    fn take_many(&self, count: usize, order: usize) -> Option<Vec<Buffer>> {
+        if self.buddy.borrow().free_pages() < count << order {
+            return None;
+        }
+        let mut taken = Vec::with_capacity(count);
+        for _ in 0..count {
+            // A shortage half way (fragments) gives back what was taken, through the queue-free
+            // path below, because `serve` must not run in the middle of this.
+            let Some(buffer) = self.take(order) else {
+                self.put_back(taken);
+                return None;
+            };
+            taken.push(buffer);
+        }
+        Some(taken)
+    }
+
+    fn put_back(&self, taken: Vec<Buffer>) {
+        // Dropping would call `serve` again for each block; park the queue meanwhile.
+        let parked = std::mem::take(&mut *self.waiters.borrow_mut());
+        drop(taken);
+        *self.waiters.borrow_mut() = parked;
+    }
+
+    /// Serves waiters in order while there is enough for the first.
+    fn serve(&self) {
+        loop {
+            let Some(first) = self.waiters.borrow().front().cloned() else { return };
+            if first.abandoned.get() {
+                self.waiters.borrow_mut().pop_front();
+                continue;
+            }
+            let Some(taken) = self.take_many(first.count, first.order) else { return };
+            self.waiters.borrow_mut().pop_front();
+            *first.ready.borrow_mut() = Some(taken);
+            if let Some(waker) = first.waker.borrow_mut().take() {
+                waker.wake();
+            }
+        }
+    }
+}
+
+struct Waiting {
+    waiter: Rc<Waiter>,
+}
+
+impl Future for Waiting {
+    type Output = Vec<Buffer>;
+
+    fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
+        if let Some(taken) = self.waiter.ready.borrow_mut().take() {
+            return Poll::Ready(taken);
+        }
+        *self.waiter.waker.borrow_mut() = Some(context.waker().clone());
+        Poll::Pending
+    }
+}
+
+impl Drop for Waiting {
+    fn drop(&mut self) {
+        self.waiter.abandoned.set(true);
+        let unclaimed = self.waiter.ready.borrow_mut().take();
+        drop(unclaimed);
+    }
+}
+
+fn pages_of(bytes: usize) -> usize {
+    assert!(bytes.is_multiple_of(BUFFER_BYTES_MAX), "a region is whole largest blocks");
+    bytes.div_ceil(BUFFER_BYTES_MIN)
+}
+
+fn order_of(bytes: usize) -> usize {
+    assert!(bytes <= BUFFER_BYTES_MAX, "no buffer is larger than BUFFER_BYTES_MAX");
+    let pages = bytes.max(1).div_ceil(BUFFER_BYTES_MIN).next_power_of_two();
+    let order = pages.trailing_zeros() as usize;
+    assert!(order <= ORDER_MAX, "block order is at most ORDER_MAX");
+    order
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use futures_util::task::noop_waker;
+
+    fn poll_once<F: Future>(future: Pin<&mut F>) -> Poll<F::Output> {
+        future.poll(&mut Context::from_waker(&noop_waker()))
+    }
+
+    #[test]
+    fn exhaustion_waits_in_turn_and_never_allocates() {
+        let arena = Arena::new(Region::allocate(2 << 20).unwrap(), 0);
+        let first = arena.try_take(1 << 20).unwrap();
+        let second = arena.try_take(1 << 20).unwrap();
+        assert!(arena.try_take(1).is_none());
+        let mut large = Box::pin(arena.take_many(2, 1 << 20));
+        let mut small = Box::pin(arena.take(4096));
+        assert!(poll_once(large.as_mut()).is_pending());
+        assert!(poll_once(small.as_mut()).is_pending());
+        drop(first);
+        assert!(poll_once(small.as_mut()).is_pending(), "the small one must not overtake");
+        drop(second);
+        let Poll::Ready(Ok(both)) = poll_once(large.as_mut()) else { panic!("served in turn") };
+        assert_eq!(both.len(), 2);
+        drop(both);
+        assert!(poll_once(small.as_mut()).is_ready());
+    }
+
+    #[test]
+    fn an_abandoned_wait_gives_its_place_and_buffers_back() {
+        let arena = Arena::new(Region::allocate(2 << 20).unwrap(), 0);
+        let held = arena.try_take(1 << 20).unwrap();
+        let rest = arena.try_take(1 << 20).unwrap();
+        let mut waiting = Box::pin(arena.take(1 << 20));
+        assert!(poll_once(waiting.as_mut()).is_pending());
+        drop(held);
+        drop(waiting);
+        drop(rest);
+        assert_eq!(arena.available(), arena.capacity());
+    }
+
+    #[test]
+    fn a_buffer_dropped_on_another_thread_comes_home() {
+        let arena = Arena::new(Region::allocate(2 << 20).unwrap(), 0);
+        let buffer = arena.try_take(4096).unwrap();
+        std::thread::scope(|scope| {
+            scope.spawn(move || drop(buffer));
+        });
+        assert_eq!(arena.available(), arena.capacity());
+    }
+
+    #[test]
+    fn more_than_everything_is_refused() {
+        let arena = Arena::new(Region::allocate(2 << 20).unwrap(), 0);
+        let mut asked = Box::pin(arena.take_many(3, 1 << 20));
+        let Poll::Ready(Err(AllocationError::TooLarge { .. })) = poll_once(asked.as_mut()) else {
+            panic!("must be refused")
+        };
+    }
+}

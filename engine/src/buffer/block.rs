@@ -1,0 +1,125 @@
+//! The owned buffer and its read-only shared slice.
+
+use super::arena::Home;
+use std::ops::Range;
+use std::ptr::NonNull;
+use std::sync::Arc;
+
+/// Exclusive owner of a power-of-two block of DMA memory, 4 KiB to 1 MiB, aligned to its length.
+///
+/// May cross cores; when dropped it returns to the arena of the core that made it.
+#[derive(Debug)]
+pub struct Buffer {
+    start: NonNull<u8>,
+    capacity: usize,
+    page: u32,
+    home: Arc<Home>,
+}
+
+// SAFETY: a buffer is the only owner of its bytes, and `Home` is made of atomics.
+unsafe impl Send for Buffer {}
+// SAFETY: a shared reference to a buffer only reads bytes that nobody can write meanwhile.
+unsafe impl Sync for Buffer {}
+
+impl Buffer {
+    pub(super) fn new(start: NonNull<u8>, capacity: usize, page: u32, home: Arc<Home>) -> Self {
+        Self { start, capacity, page, home }
+    }
+
+    /// Bytes it holds.
+    #[must_use]
+    pub fn capacity(&self) -> usize {
+        self.capacity
+    }
+
+    /// Which region the memory lies in: the index under which every ring registered it.
+    #[must_use]
+    pub fn region(&self) -> u16 {
+        self.home.region()
+    }
+
+    /// Address of the first byte, for the ring.
+    #[must_use]
+    pub fn start(&self) -> NonNull<u8> {
+        self.start
+    }
+
+    /// All bytes.
+    #[must_use]
+    pub fn bytes(&self) -> &[u8] {
+        // SAFETY: the block lies inside a region that is never unmapped, was zero-filled by the
+        // kernel, and is owned by `self`; `&self` keeps writers away.
+        unsafe { std::slice::from_raw_parts(self.start.as_ptr(), self.capacity) }
+    }
+
+    /// All bytes, writable.
+    #[must_use]
+    pub fn bytes_mut(&mut self) -> &mut [u8] {
+        // SAFETY: as in `bytes`, and `&mut self` is the only access.
+        unsafe { std::slice::from_raw_parts_mut(self.start.as_ptr(), self.capacity) }
+    }
+}
+
+impl Drop for Buffer {
+    fn drop(&mut self) {
+        self.home.give(self.page);
+    }
+}
+
+/// A read-only range of a buffer that several readers may hold.
+#[derive(Debug, Clone)]
+pub struct BufferSlice {
+    buffer: Arc<Buffer>,
+    start: usize,
+    end: usize,
+}
+
+impl BufferSlice {
+    /// Shares `range` of `buffer`.
+    ///
+    /// # Panics
+    /// When the range does not lie inside the buffer.
+    #[must_use]
+    pub fn new(buffer: Arc<Buffer>, range: Range<usize>) -> Self {
+        assert!(range.start <= range.end, "slice ends before it starts");
+        assert!(range.end <= buffer.capacity(), "slice leaves its buffer");
+        Self { buffer, start: range.start, end: range.end }
+    }
+
+    /// Takes a whole buffer and shares `range` of it.
+    #[must_use]
+    pub fn of(buffer: Buffer, range: Range<usize>) -> Self {
+        Self::new(Arc::new(buffer), range)
+    }
+
+    /// A part of this slice; `range` is relative to it.
+    #[must_use]
+    pub fn part(&self, range: Range<usize>) -> Self {
+        assert!(range.end <= self.len(), "part leaves its slice");
+        Self::new(Arc::clone(&self.buffer), self.start + range.start..self.start + range.end)
+    }
+
+    /// Bytes in the slice.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.end - self.start
+    }
+
+    /// True when nothing is in it.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.start == self.end
+    }
+
+    /// The bytes.
+    #[must_use]
+    pub fn bytes(&self) -> &[u8] {
+        &self.buffer.bytes()[self.start..self.end]
+    }
+}
+
+impl AsRef<[u8]> for BufferSlice {
+    fn as_ref(&self) -> &[u8] {
+        self.bytes()
+    }
+}

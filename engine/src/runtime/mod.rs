@@ -1,0 +1,12 @@
+//! What a core gives to the code that runs on it: tasks, time, randomness, devices, sockets.
+//!
+//! [`contract`] holds the traits; `glommio` (real) and `sim` (deterministic) implement them. Which
+//! one is chosen at compile time: everything above is generic over [`Runtime`], so the data path
+//! has no dynamic dispatch, and the very same engine and S3 code runs in the simulator.
+
+pub mod contract;
+
+pub use contract::{
+    CoreId, Device, DeviceError, DeviceInfo, Durability, Listener, Monotonic, NetError, Runtime, SendParts,
+    Stream, TaskQueue, WallTime,
+};
