@@ -1,0 +1,229 @@
+#!/usr/bin/env python3
+"""Runs every real client against a server of its own making.
+
+    python3 tests/external/run.py --binary target/release/ashlar [--only NAME] [--keep]
+
+Starts the server on a fresh folder and runs the scripts of `clients/` against it, then the scripts that need a server
+of their own (they kill it, spoil its devices or fill its memory). Prints `ok NAME (… s)` or `FAILED NAME` with the last
+lines of output; the last line is `N passed, N failed`, counting scripts. A client that is not installed is a failure
+unless `--allow-missing` is given.
+"""
+
+import argparse
+import os
+import pathlib
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+
+HERE = pathlib.Path(__file__).resolve().parent
+sys.path.insert(0, str(HERE))
+
+from support.server import Server  # noqa: E402  (the path must be set first)
+
+TAIL_LINES = 60
+CLIENT_SECONDS_MAX = 900
+
+# Name, command (`python` is the one of the clients' folder), programs and Python modules that it needs.
+CLIENTS = [
+    ("boto3", ["python", "clients/boto3_client.py"], ["boto3"]),
+    ("payload-modes", ["python", "clients/payload_modes.py"], []),
+    ("malformed", ["python", "malformed.py"], []),
+    ("aws-cli", ["python", "clients/aws_cli.py"], ["program:aws"]),
+    ("s3cmd", ["python", "clients/s3cmd_client.py"], ["program:s3cmd"]),
+    ("minio-py", ["python", "clients/minio_client.py"], ["minio"]),
+    ("rclone", ["python", "clients/rclone_client.py"], ["program:rclone"]),
+    ("restic", ["python", "clients/restic_client.py"], ["program:restic"]),
+    ("js-sdk", ["node", "clients/js_sdk.cjs"], ["program:node", "node:@aws-sdk/client-s3", "node:@aws-sdk/lib-storage"]),
+    ("pyarrow", ["python", "clients/pyarrow_client.py"], ["pyarrow"]),
+    ("polars", ["python", "clients/polars_client.py"], ["polars", "boto3"]),
+]
+
+# These start servers themselves; arguments keep them short enough for every change.
+OWN_SERVER = [
+    ("kill-loop", ["python", "kill_loop.py", "--rounds", "3"], []),
+    ("flip", ["python", "flip.py", "--flips", "200"], []),
+    ("memory", ["python", "memory.py", "--small"], ["program:/proc/self/status"]),
+]
+
+
+class Clients:
+    """Where the clients are installed, and whether."""
+
+    def __init__(self, folder):
+        self.folder = folder
+        python = folder / "venv/bin/python"
+        self.python = str(python) if python.exists() else sys.executable
+        self.path = os.pathsep.join([str(folder / "venv/bin"), os.environ.get("PATH", "/usr/bin:/bin")])
+        modules = [folder / "node_modules", folder / "node/node_modules"]
+        self.node_path = os.pathsep.join(str(place) for place in modules if place.is_dir())
+
+    def missing(self, needs):
+        """What of `needs` is not there."""
+        return [need for need in needs if not self.has(need)]
+
+    def has(self, need):
+        """Whether one program or module is there."""
+        kind, _, name = need.rpartition(":")
+        if kind == "program":
+            return shutil.which(name, path=self.path) is not None or pathlib.Path(name).is_file()
+        if kind == "node":
+            return any((pathlib.Path(place) / name).is_dir() for place in self.node_path.split(os.pathsep) if place)
+        return subprocess.run([self.python, "-c", f"import {name}"], capture_output=True, check=False).returncode == 0
+
+    def command(self, words):
+        """The command with full paths."""
+        program = self.python if words[0] == "python" else words[0]
+        script = str(HERE / words[1])
+        return [program, script, *words[2:]]
+
+
+def clients_folder(given):
+    """The folder that `cargo xtask clients` fills: named, from the environment, or below cargo's target folder."""
+    if given or os.environ.get("ASHLAR_CLIENTS"):
+        return pathlib.Path(given or os.environ["ASHLAR_CLIENTS"]).resolve()
+    target = os.environ.get("CARGO_TARGET_DIR") or HERE.parent.parent / "target"
+    return (pathlib.Path(target) / "clients").resolve()
+
+
+def run_script(command, environment, folder, log):
+    """Runs one script with its output in `log`; returns what went wrong, or None."""
+    with open(log, "wb") as sink:
+        child = subprocess.Popen(command, env=environment, cwd=folder, stdin=subprocess.DEVNULL, stdout=sink,
+                                 stderr=subprocess.STDOUT)
+        try:
+            status = child.wait(CLIENT_SECONDS_MAX)
+        except subprocess.TimeoutExpired:
+            child.kill()
+            child.wait()
+            return f"still running after {CLIENT_SECONDS_MAX} s"
+    return f"exit status {status}" if status else None
+
+
+def tail(path):
+    """The last lines of a file."""
+    return "\n".join(path.read_text("utf-8", "replace").splitlines()[-TAIL_LINES:])
+
+
+class Run:
+    """One run of everything selected."""
+
+    def __init__(self, options, folder):
+        self.options, self.folder = options, folder
+        self.clients = Clients(clients_folder(options.clients))
+        self.passed, self.failed, self.left_out = [], [], []
+        self.server = None
+
+    def selected(self, scripts):
+        """The scripts that `--only` leaves."""
+        return [script for script in scripts if not self.options.only or script[0] in self.options.only]
+
+    def started_server(self):
+        """A server that answers; a new one on a new folder when the last one died."""
+        if self.server is None or not self.server.alive():
+            number = len(list(self.folder.glob("server-*")))
+            self.server = Server(self.options.binary, self.folder / f"server-{number}",
+                                 device_size=self.options.device_size)
+            print(f"server started in {self.server.start():.1f} s: {self.server.endpoint}", flush=True)
+        return self.server
+
+    def all(self):
+        """Runs everything; returns the exit status."""
+        for name, words, needs in self.selected(CLIENTS):
+            if self.ready(name, needs):
+                try:
+                    server = self.started_server()
+                except RuntimeError as error:
+                    self.report(name, f"no server: {error}", 0, None)
+                    continue
+                home = self.folder / name
+                environment = server.client_environment(home)
+                environment.update(PATH=self.clients.path, NODE_PATH=self.clients.node_path)
+                self.one(name, self.clients.command(words), environment, home, server)
+        if self.server is not None:
+            self.server.end()
+        for name, words, needs in self.selected(OWN_SERVER):
+            if self.ready(name, needs):
+                home = self.folder / name
+                home.mkdir()
+                environment = {"PATH": self.clients.path, "HOME": str(home), "TMPDIR": str(home), "LANG": "C.UTF-8",
+                               "PYTHONDONTWRITEBYTECODE": "1"}
+                command = self.clients.command(words) + ["--binary", str(self.options.binary), "--folder", str(home)]
+                self.one(name, command, environment, home, None)
+        return self.summary()
+
+    def ready(self, name, needs):
+        """Whether what a script needs is installed; says so otherwise."""
+        missing = self.clients.missing(needs)
+        if not missing:
+            return True
+        if self.options.allow_missing:
+            self.left_out.append(name)
+            print(f"LEFT OUT {name}: not installed: {', '.join(missing)}", flush=True)
+        else:
+            self.failed.append(name)
+            print(f"FAILED {name}: not installed: {', '.join(missing)} (run `cargo xtask clients`)", flush=True)
+        return False
+
+    def one(self, name, command, environment, home, server):
+        """Runs one script and reports."""
+        begun, log = time.monotonic(), self.folder / f"{name}.log"
+        wrong = run_script(command, environment, home, log)
+        if server is not None and not server.alive():
+            wrong = f"the server died (status {server.process.returncode})"
+        self.report(name, wrong, time.monotonic() - begun, log, server)
+
+    def report(self, name, wrong, seconds, log, server=None):
+        """Prints how a script went."""
+        if wrong is None:
+            self.passed.append(name)
+            print(f"ok {name} ({seconds:.1f} s): {tail(log).splitlines()[-1]}", flush=True)
+            return
+        self.failed.append(name)
+        print(f"FAILED {name}: {wrong}", flush=True)
+        if log is not None:
+            print(tail(log), flush=True)
+        if server is not None and not server.alive():
+            print(f"--- the server's last lines\n{server.tail()}", flush=True)
+
+    def summary(self):
+        """The last lines."""
+        if self.left_out:
+            print(f"left out: {', '.join(self.left_out)}")
+        if self.failed:
+            print(f"failed: {', '.join(self.failed)}")
+        print(f"{len(self.passed)} passed, {len(self.failed)} failed", flush=True)
+        return 0 if self.passed and not self.failed else 1
+
+
+def main():
+    """Reads the command line and runs."""
+    names = [script[0] for script in CLIENTS + OWN_SERVER]
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--binary", required=True, type=pathlib.Path, help="the ashlar program")
+    parser.add_argument("--only", action="append", choices=names, help="run this script only; may be repeated")
+    parser.add_argument("--keep", action="store_true", help="keep the folder with the pool and all output")
+    parser.add_argument("--allow-missing", action="store_true", help="leave out clients that are not installed")
+    parser.add_argument("--clients", help="the folder that `cargo xtask clients` filled")
+    parser.add_argument("--device-size", default="1GiB", help="size of each of the six device files")
+    options = parser.parse_args()
+    if not options.binary.is_file():
+        parser.error(f"{options.binary} does not exist")
+    options.binary = options.binary.resolve()
+    folder = pathlib.Path(tempfile.mkdtemp(prefix="ashlar-external-"))
+    run = Run(options, folder)
+    try:
+        return run.all()
+    finally:
+        if run.server is not None:
+            run.server.end()
+        if options.keep:
+            print(f"kept: {folder}", file=sys.stderr)
+        else:
+            shutil.rmtree(folder, ignore_errors=True)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
