@@ -1,0 +1,257 @@
+//! Framing of the log records at the front of a row's payload. Records stand back to back in the first
+//! `record_bytes` of a row; a record lies within one row.
+//!
+//! | offset | size | field |
+//! |---|---|---|
+//! | 0 | 2 | magic 0xA51B |
+//! | 2 | 1 | kind |
+//! | 3 | 1 | version, 1 |
+//! | 4 | 4 | length of the body, bytes |
+//! | 8 | 2 | virtual shard |
+//! | 10 | 2 | reserved, zero |
+//! | 12 | 4 | CRC32C of bytes 0 to 11 and of the body |
+//! | 16 | … | body |
+//!
+//! Body of a batch: count of mutations u32, then for each: operation u8 (1 put, 2 delete), key length u32,
+//! value length u32 (puts only), key, value. Body of the other kinds: a group descriptor.
+
+use crate::bytes::{Reader, Writer, checksum, length_u32, within};
+use crate::checksum::{crc32c, crc32c_append};
+use crate::constants::{INDEX_KEY_BYTES_MAX, RECORD_HEADER_BYTES, RECORD_MAGIC, VIRTUAL_SHARDS};
+use crate::error::{DecodeError, Field, Structure};
+use crate::group::GroupDescriptor;
+use crate::units::VirtualShard;
+
+/// What a record says. The numbers are on disk; 0 is reserved so that zeroed space is no record.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum RecordKind {
+    /// Index mutations.
+    Batch = 1,
+    /// A group was opened.
+    GroupOpen = 2,
+    /// The log goes on in another group.
+    NextLogGroup = 3,
+}
+
+/// One change to the index.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Mutation {
+    /// Index key.
+    pub key: Vec<u8>,
+    /// New value; `None` deletes.
+    pub value: Option<Vec<u8>>,
+}
+
+/// Changes to the index that apply together or not at all.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Batch {
+    /// In the order in which they apply.
+    pub mutations: Vec<Mutation>,
+}
+
+/// One log record.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Record {
+    /// Index mutations.
+    Batch(Batch),
+    /// A group was opened: its rows may follow.
+    GroupOpen(GroupDescriptor),
+    /// The log goes on in this group; the last record of a log group.
+    NextLogGroup(GroupDescriptor),
+}
+
+const VERSION: u8 = 1;
+const CRC_OFFSET: usize = 12;
+const PUT: u8 = 1;
+const DELETE: u8 = 2;
+/// Operation and key length: no mutation is shorter, which bounds the count that a body can hold.
+const MUTATION_BYTES_MIN: usize = 5;
+
+impl Record {
+    /// What the record says.
+    #[must_use]
+    pub fn kind(&self) -> RecordKind {
+        match self {
+            Self::Batch(_) => RecordKind::Batch,
+            Self::GroupOpen(_) => RecordKind::GroupOpen,
+            Self::NextLogGroup(_) => RecordKind::NextLogGroup,
+        }
+    }
+}
+
+impl RecordKind {
+    /// The number on disk.
+    #[must_use]
+    pub const fn number(self) -> u8 {
+        match self {
+            Self::Batch => 1,
+            Self::GroupOpen => 2,
+            Self::NextLogGroup => 3,
+        }
+    }
+}
+
+/// Size of the record with its header, bytes.
+#[must_use]
+pub fn encoded_len(record: &Record) -> usize {
+    RECORD_HEADER_BYTES
+        + match record {
+            Record::Batch(batch) => 4 + batch.mutations.iter().map(mutation_len).sum::<usize>(),
+            Record::GroupOpen(descriptor) | Record::NextLogGroup(descriptor) => descriptor.encoded_len(),
+        }
+}
+
+/// Appends the record.
+///
+/// # Panics
+/// For a key above [`INDEX_KEY_BYTES_MAX`], a virtual shard above the last or an unsound descriptor.
+pub fn encode_record(record: &Record, vshard: VirtualShard, out: &mut Vec<u8>) {
+    assert!(vshard.0 < VIRTUAL_SHARDS, "there are {VIRTUAL_SHARDS} virtual shards");
+    let start = out.len();
+    let length = encoded_len(record);
+    out.resize(start + length, 0);
+    let Some(bytes) = out.get_mut(start..) else { unreachable!("resized above") };
+    let mut writer = Writer::new(bytes);
+    writer.u16(RECORD_MAGIC);
+    writer.u8(record.kind().number());
+    writer.u8(VERSION);
+    writer.u32(length_u32(length - RECORD_HEADER_BYTES));
+    writer.u16(vshard.0);
+    writer.zeros(6);
+    match record {
+        Record::Batch(batch) => write_batch(batch, &mut writer),
+        Record::GroupOpen(descriptor) | Record::NextLogGroup(descriptor) => descriptor.write(&mut writer),
+    }
+    assert_eq!(writer.offset(), length, "the length is computed from the same fields");
+    let crc = record_crc(bytes);
+    Writer::new(bytes.get_mut(CRC_OFFSET..).unwrap_or_default()).u32(crc);
+}
+
+/// Reads the records at the front of a row's payload, in order. After an error it ends: where the next record
+/// would begin is not known.
+#[derive(Debug, Clone)]
+pub struct RecordReader<'a> {
+    rest: &'a [u8],
+}
+
+impl<'a> RecordReader<'a> {
+    /// Reads from the record bytes of a row.
+    #[must_use]
+    pub fn new(bytes: &'a [u8]) -> Self {
+        Self { rest: bytes }
+    }
+
+    /// Bytes that are not read yet.
+    #[must_use]
+    pub fn rest(&self) -> &'a [u8] {
+        self.rest
+    }
+
+    fn read(&mut self) -> Result<(VirtualShard, Record), DecodeError> {
+        let structure = Structure::Record;
+        let mut reader = Reader::new(structure, self.rest);
+        let found = reader.u16(Field::Header)?;
+        crate::bytes::magic(structure, u64::from(RECORD_MAGIC), u64::from(found))?;
+        let kind = reader.u8(Field::Kind)?;
+        let version = reader.u8(Field::Version)?;
+        crate::bytes::version(structure, u16::from(VERSION), u16::from(version))?;
+        let length = reader.u32(Field::Length)? as usize;
+        let vshard = VirtualShard(reader.u16(Field::VirtualShard)?);
+        reader.reserved(2)?;
+        let crc = reader.u32(Field::Header)?;
+        let body = reader.take(Field::Body, length)?;
+        let (record, rest) = self.rest.split_at(RECORD_HEADER_BYTES + length);
+        checksum(structure, crc, record_crc(record))?;
+        within(structure, Field::VirtualShard, 0..=u64::from(VIRTUAL_SHARDS - 1), u64::from(vshard.0))?;
+        let record = read_body(kind, body)?;
+        self.rest = rest;
+        Ok((vshard, record))
+    }
+}
+
+impl Iterator for RecordReader<'_> {
+    type Item = Result<(VirtualShard, Record), DecodeError>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        if self.rest.is_empty() {
+            return None;
+        }
+        let item = self.read();
+        if item.is_err() {
+            self.rest = &[];
+        }
+        Some(item)
+    }
+}
+
+fn mutation_len(mutation: &Mutation) -> usize {
+    let value = mutation.value.as_ref().map_or(0, |value| 4 + value.len());
+    MUTATION_BYTES_MIN + mutation.key.len() + value
+}
+
+fn record_crc(record: &[u8]) -> u32 {
+    let front = record.get(..CRC_OFFSET).unwrap_or_default();
+    crc32c_append(crc32c(front), record.get(RECORD_HEADER_BYTES..).unwrap_or_default())
+}
+
+fn write_batch(batch: &Batch, writer: &mut Writer<'_>) {
+    writer.u32(length_u32(batch.mutations.len()));
+    for Mutation { key, value } in &batch.mutations {
+        assert!(key.len() <= INDEX_KEY_BYTES_MAX, "keys are built by the key module, which bounds them");
+        writer.u8(if value.is_some() { PUT } else { DELETE });
+        writer.u32(length_u32(key.len()));
+        if let Some(value) = value {
+            writer.u32(length_u32(value.len()));
+        }
+        writer.put(key);
+        writer.put(value.as_deref().unwrap_or_default());
+    }
+}
+
+fn read_body(kind: u8, body: &[u8]) -> Result<Record, DecodeError> {
+    let mut reader = Reader::new(Structure::Record, body);
+    let record = match kind {
+        1 => Record::Batch(read_batch(&mut reader)?),
+        2 => Record::GroupOpen(GroupDescriptor::read(&mut reader)?),
+        3 => Record::NextLogGroup(GroupDescriptor::read(&mut reader)?),
+        other => {
+            let found = u64::from(other);
+            return Err(DecodeError::Unknown { structure: Structure::Record, field: Field::Kind, found });
+        }
+    };
+    reader.finish()?;
+    Ok(record)
+}
+
+fn read_batch(reader: &mut Reader<'_>) -> Result<Batch, DecodeError> {
+    let structure = Structure::Record;
+    let count = reader.u32(Field::Count)?;
+    // Bounds the allocation by the bytes at hand.
+    let most = reader.left().div_ceil(MUTATION_BYTES_MIN) as u64;
+    within(structure, Field::Count, 0..=most, u64::from(count))?;
+    let mut mutations = Vec::with_capacity(count as usize);
+    for _ in 0..count {
+        mutations.push(read_mutation(reader)?);
+    }
+    Ok(Batch { mutations })
+}
+
+fn read_mutation(reader: &mut Reader<'_>) -> Result<Mutation, DecodeError> {
+    let structure = Structure::Record;
+    let operation = reader.u8(Field::Mutation)?;
+    let key_length = reader.u32(Field::Key)?;
+    within(structure, Field::Key, 0..=INDEX_KEY_BYTES_MAX as u64, u64::from(key_length))?;
+    let value_length = match operation {
+        PUT => Some(reader.u32(Field::Value)?),
+        DELETE => None,
+        other => {
+            return Err(DecodeError::Unknown { structure, field: Field::Mutation, found: u64::from(other) });
+        }
+    };
+    let key = reader.take(Field::Key, key_length as usize)?.to_vec();
+    let value = match value_length {
+        Some(length) => Some(reader.take(Field::Value, length as usize)?.to_vec()),
+        None => None,
+    };
+    Ok(Mutation { key, value })
+}
