@@ -1,1 +1,11 @@
-//! Whole-system tests.
+//! Whole-system tests: what the store must answer, operations to ask it for, and how to compare.
+//!
+//! Nothing here knows the engine. A driver in `tests/` applies each [`model::Operation`] both to the engine and to
+//! [`model::Store`], and hands both answers to [`check`]. Everything is deterministic: one seed, one history.
+
+/// Compares answers of the model with answers of the real thing.
+pub mod check;
+/// Makes operations, keys and sizes from a seed.
+pub mod generate;
+/// The executable reference.
+pub mod model;

@@ -68,6 +68,7 @@ def boto3_client(**config):
     access, secret = config.pop("access", keys()[0]), config.pop("secret", keys()[1])
     config.setdefault("retries", {"total_max_attempts": 1})
     config.setdefault("s3", {"addressing_style": "path"})
+    config.setdefault("signature_version", "s3v4")  # for presigned URLs it would otherwise be the old version 2
     config.setdefault("max_pool_connections", 64)
     config.setdefault("read_timeout", 120)
     return boto3.client("s3", endpoint_url=endpoint(), region_name="us-east-1", aws_access_key_id=access,
