@@ -1,0 +1,95 @@
+//! One end of a simulated connection.
+
+use super::link::Link;
+use crate::buffer::Buffer;
+use crate::runtime::contract::{Monotonic, NetError, SendParts, Stream};
+use std::net::SocketAddr;
+use std::ops::Range;
+use std::rc::Rc;
+
+/// A connected socket of either side. Dropping it closes it.
+#[derive(Debug)]
+pub struct SimStream {
+    link: Rc<Link>,
+    end: usize,
+    peer: SocketAddr,
+}
+
+impl SimStream {
+    pub(crate) fn new(link: Rc<Link>, end: usize, peer: SocketAddr) -> Self {
+        Self { link, end, peer }
+    }
+
+    /// Sends every byte.
+    ///
+    /// # Errors
+    /// As [`Stream::send`].
+    pub async fn send_bytes(&self, bytes: &[u8], deadline: Monotonic) -> Result<(), NetError> {
+        self.link.send(self.end, bytes, deadline).await
+    }
+
+    /// Receives 1 to `bytes_max` bytes; none when the peer sends no more.
+    ///
+    /// # Errors
+    /// As [`Stream::receive`].
+    pub async fn receive_bytes(&self, bytes_max: usize, deadline: Monotonic) -> Result<Vec<u8>, NetError> {
+        let mut bytes = vec![0; bytes_max];
+        let count = self.link.receive(self.end, &mut bytes, deadline).await?;
+        bytes.truncate(count);
+        Ok(bytes)
+    }
+
+    /// Receives until the peer sends no more.
+    ///
+    /// # Errors
+    /// As [`Stream::receive`]; what came before the error is lost.
+    pub async fn receive_all(&self, deadline: Monotonic) -> Result<Vec<u8>, NetError> {
+        let mut all = Vec::new();
+        loop {
+            let bytes = self.receive_bytes(64 << 10, deadline).await?;
+            if bytes.is_empty() {
+                return Ok(all);
+            }
+            all.extend_from_slice(&bytes);
+        }
+    }
+
+    /// Tells the peer that no more bytes will come, and goes on receiving.
+    pub fn finish(&self) {
+        self.link.finish(self.end);
+    }
+
+    /// Breaks the connection at once, for both ends.
+    pub fn reset(&self) {
+        self.link.reset();
+    }
+}
+
+impl Stream for SimStream {
+    async fn receive(
+        &self,
+        mut buffer: Buffer,
+        range: Range<usize>,
+        deadline: Monotonic,
+    ) -> (Result<usize, NetError>, Buffer) {
+        let result = self.link.receive(self.end, &mut buffer.bytes_mut()[range], deadline).await;
+        (result, buffer)
+    }
+
+    async fn send(&self, parts: SendParts, deadline: Monotonic) -> Result<(), NetError> {
+        for part in &parts {
+            self.link.send(self.end, part.bytes(), deadline).await?;
+        }
+        Ok(())
+    }
+
+    fn peer(&self) -> SocketAddr {
+        self.peer
+    }
+}
+
+impl Drop for SimStream {
+    fn drop(&mut self) {
+        self.link.close(self.end);
+    }
+}
