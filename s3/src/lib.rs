@@ -1,1 +1,24 @@
 //! Bytes on a socket to engine requests and back.
+//!
+//! ```text
+//! socket bytes ─► http::head::RequestHead ─► auth::verify::Authenticated ─► route::Operation
+//!              ─► (dispatch: engine call) ─► xml / http::response ─► socket bytes
+//! body bytes   ─► auth::payload::VerifiedBody (over http::body::BodyReader) ─► payload slices
+//! ```
+//!
+//! Modules stand top layer first: a module imports only modules listed after it. Everything listed below
+//! `route` is plain functions over bytes: no I/O, no clock, no async.
+#![forbid(unsafe_code)]
+
+/// SigV4: the only makers of `Authenticated` and of verified bodies.
+pub mod auth;
+/// HTTP/1.1 grammars: heads, bodies, addresses, ranges, dates, conditions, responses.
+pub mod http;
+/// Incremental checksums and ETags.
+pub mod checksum;
+/// Types that can only hold legal values.
+pub mod value;
+/// Cause, S3 code, HTTP status and message: one table.
+pub mod error;
+/// Every bound of this crate, in one place.
+pub mod limits;
