@@ -1,3 +1,7 @@
-//! The ashlar binary.
+//! The `ashlar` program; everything it can do is in the library beside it.
 
-fn main() {}
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    ashlar_tools::cli::run()
+}

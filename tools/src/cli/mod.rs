@@ -1,0 +1,68 @@
+//! What was typed, turned into checked options: one file per subcommand.
+//!
+//! A new subcommand is one variant of [`Command`], one file here for its arguments and one module in `command` for
+//! what it does.
+
+mod load;
+
+use crate::command;
+use clap::{CommandFactory, Parser, Subcommand, error::ErrorKind};
+use std::fmt::Display;
+use std::process::ExitCode;
+
+/// An S3 appliance on raw devices.
+#[derive(Debug, Parser)]
+#[command(name = "ashlar", version, about, disable_help_subcommand = true)]
+struct Arguments {
+    #[command(subcommand)]
+    command: Command,
+}
+
+/// What the program can do.
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Put a known load on an S3 server and say what it cost.
+    Load(load::Arguments),
+}
+
+/// Does what the command line says. Mistakes in it are explained and end with status 2, failures with status 1.
+#[must_use]
+pub fn run() -> ExitCode {
+    match Arguments::parse().command {
+        Command::Load(arguments) => match arguments.check() {
+            Ok(options) => finish(command::load::run(options)),
+            Err(message) => refuse("load", message),
+        },
+    }
+}
+
+fn finish<E: Display>(result: Result<(), E>) -> ExitCode {
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("ashlar: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// Explains what is wrong with arguments that are each well-formed, as clap explains those that are not.
+fn refuse(subcommand: &str, message: impl Display) -> ExitCode {
+    let mut command = Arguments::command();
+    let found = command.find_subcommand_mut(subcommand);
+    let error = match found {
+        Some(found) => found.error(ErrorKind::ValueValidation, message),
+        None => command.error(ErrorKind::ValueValidation, message),
+    };
+    error.exit()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_arguments_fit_together() {
+        Arguments::command().debug_assert();
+    }
+}

@@ -1,0 +1,213 @@
+//! Whole runs against a server of a few lines that keeps objects in memory.
+
+use super::*;
+use crate::client::SignStyle;
+use std::collections::BTreeMap;
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::{TcpListener, TcpStream};
+use std::sync::mpsc;
+
+/// What the server does wrong.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Flaw {
+    None,
+    /// Every body that it serves has one wrong byte.
+    WrongByte,
+    /// Every object request is refused.
+    SlowDown,
+    /// Every answer ends the connection.
+    Closes,
+}
+
+enum Ask {
+    Put(String, Vec<u8>, mpsc::Sender<Option<Vec<u8>>>),
+    Get(String, mpsc::Sender<Option<Vec<u8>>>),
+}
+
+/// Starts the server and returns its URL. It ends with the test's process.
+fn serve(flaw: Flaw) -> String {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let url = format!("http://{}", listener.local_addr().unwrap());
+    let (sender, receiver) = mpsc::channel::<Ask>();
+    start(move || {
+        let mut objects = BTreeMap::new();
+        for ask in receiver {
+            match ask {
+                Ask::Put(path, body, reply) => reply.send(objects.insert(path, body)).unwrap_or(()),
+                Ask::Get(path, reply) => reply.send(objects.get(&path).cloned()).unwrap_or(()),
+            }
+        }
+    });
+    start(move || {
+        for stream in listener.incoming() {
+            let sender = sender.clone();
+            start(move || while_connected(stream.unwrap(), &sender, flaw));
+        }
+    });
+    url
+}
+
+#[expect(clippy::disallowed_methods, reason = "the server stands in for another process")]
+fn start(work: impl FnOnce() + Send + 'static) {
+    std::thread::spawn(work);
+}
+
+fn while_connected(stream: TcpStream, objects: &mpsc::Sender<Ask>, flaw: Flaw) {
+    let mut reader = BufReader::new(stream.try_clone().unwrap());
+    let mut writer = stream;
+    loop {
+        let mut head = String::new();
+        while !head.ends_with("\r\n\r\n") {
+            if reader.read_line(&mut head).unwrap_or(0) == 0 {
+                return;
+            }
+        }
+        let length = head.lines().find_map(|line| line.strip_prefix("Content-Length: "));
+        let mut body = vec![0; length.map_or(0, |length| length.parse().unwrap())];
+        reader.read_exact(&mut body).unwrap();
+        let answer = answer(&head, body, objects, flaw);
+        if writer.write_all(&answer).is_err() || flaw == Flaw::Closes {
+            return;
+        }
+    }
+}
+
+fn answer(head: &str, body: Vec<u8>, objects: &mpsc::Sender<Ask>, flaw: Flaw) -> Vec<u8> {
+    let mut words = head.split([' ', '?']);
+    let (method, path) = (words.next().unwrap(), words.next().unwrap().to_owned());
+    let signed = head.contains("Authorization: AWS4-HMAC-SHA256") || head.contains("X-Amz-Signature=");
+    assert!(signed, "{head}");
+    let is_object = path.matches('/').count() > 1;
+    let (reply, replied) = mpsc::channel();
+    if is_object && flaw == Flaw::SlowDown {
+        return respond("503 Slow Down", b"<Error><Code>SlowDown</Code></Error>", method);
+    }
+    match method {
+        "PUT" => {
+            objects.send(Ask::Put(path, body, reply)).unwrap();
+            replied.recv().unwrap();
+            respond("200 OK", b"", method)
+        }
+        "DELETE" => b"HTTP/1.1 204 No Content\r\n\r\n".to_vec(),
+        _ if !is_object => respond("200 OK", b"<ListBucketResult/>", method),
+        _ => {
+            objects.send(Ask::Get(path, reply)).unwrap();
+            match replied.recv().unwrap() {
+                Some(mut body) => {
+                    if flaw == Flaw::WrongByte {
+                        body[0] ^= 1;
+                    }
+                    respond("200 OK", &body, method)
+                }
+                None => respond("404 Not Found", b"<Error><Code>NoSuchKey</Code></Error>", method),
+            }
+        }
+    }
+}
+
+fn respond(status: &str, body: &[u8], method: &str) -> Vec<u8> {
+    let mut answer = format!("HTTP/1.1 {status}\r\nContent-Length: {}\r\n\r\n", body.len()).into_bytes();
+    if method != "HEAD" {
+        answer.extend_from_slice(body);
+    }
+    answer
+}
+
+fn options(endpoint: String, mix: &str, requests: u64) -> LoadOptions {
+    LoadOptions {
+        endpoint,
+        credentials: crate::client::Credentials {
+            access_key: "access".to_owned(),
+            secret_key: "secret".to_owned(),
+        },
+        region: "us-east-1".to_owned(),
+        bucket: "bucket".to_owned(),
+        prefix: "load/".to_owned(),
+        mix: mix.parse().unwrap(),
+        sizes: vec![0, 5, 300_000],
+        objects: 30,
+        connections: 5,
+        threads: 2,
+        limit: Limit::Requests(requests),
+        payload: PayloadMode::Signed,
+        sign: SignStyle::Header,
+        verify: true,
+        prepare: true,
+        seed: 1,
+        json: None,
+        server_pid: None,
+    }
+}
+
+#[test]
+fn every_operation_is_counted_and_every_byte_is_right() {
+    let report = measure(options(serve(Flaw::None), "get=4,put=3,head=1,list=1", 400)).unwrap();
+    assert_eq!(report.total.count, 400);
+    assert_eq!(report.failures, BTreeMap::new());
+    assert_eq!(report.operations.keys().count(), 4);
+    assert!(report.operations[&Operation::Get].bytes > 300_000);
+    let latency = report.total.latency_us;
+    assert!(latency.p50 > 0.0);
+    assert!(latency.p50 <= latency.p99);
+    assert!(latency.p999 <= latency.max);
+    report.verdict().unwrap();
+    assert!(report.text().contains("p99.9"));
+}
+
+#[test]
+fn a_run_may_be_limited_by_time_and_signed_in_the_query() {
+    let mut options = options(serve(Flaw::None), "delete=1,get=1", 1);
+    options.limit = Limit::Duration(Duration::from_millis(300));
+    options.sign = SignStyle::Query;
+    options.server_pid = Some(std::process::id());
+    let report = measure(options).unwrap();
+    assert!(report.elapsed_seconds >= 0.25, "{report:?}");
+    assert!(report.total.count > 0);
+    assert!(report.server.clone().unwrap().resident_bytes > 0);
+    let json = serde_json::to_value(&report).unwrap();
+    assert!(json["operations"]["delete"]["per_second"].as_f64().unwrap() > 0.0, "{json}");
+}
+
+#[test]
+fn wrong_bytes_fail_the_run() {
+    let mut options = options(serve(Flaw::WrongByte), "get=1", 50);
+    options.sizes = vec![100];
+    let report = measure(options).unwrap();
+    assert_eq!(report.wrong_bytes, 50);
+    assert!(matches!(report.verdict(), Err(LoadError::WrongBytes { answers: 50 })));
+}
+
+#[test]
+fn a_body_that_is_not_the_one_written_has_the_wrong_length() {
+    let url = serve(Flaw::None);
+    measure(options(url.clone(), "put=1", 30)).unwrap();
+    let mut other = options(url, "get=1", 30);
+    other.prepare = false;
+    other.verify = false;
+    other.sizes = vec![7];
+    assert_eq!(measure(other).unwrap().failures["200 WRONG LENGTH"], 30);
+}
+
+#[test]
+fn refusals_are_counted_by_code_and_stop_the_preparation() {
+    let url = serve(Flaw::SlowDown);
+    let report = measure(options(url.clone(), "put=1", 20)).unwrap();
+    assert_eq!(report.failures["503 SlowDown"], 20);
+    assert!(matches!(report.verdict(), Err(LoadError::NothingSucceeded { .. })));
+    assert!(matches!(measure(options(url, "get=1", 20)), Err(LoadError::Preparation { failed: 30, .. })));
+}
+
+#[test]
+fn a_server_that_closes_connections_is_called_again() {
+    let report = measure(options(serve(Flaw::Closes), "put=1", 40)).unwrap();
+    assert!(report.total.count > 0, "{report:?}");
+}
+
+#[test]
+fn a_server_that_is_not_there_is_an_error() {
+    let url = {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        format!("http://{}", listener.local_addr().unwrap())
+    };
+    assert!(matches!(measure(options(url, "put=1", 1)), Err(LoadError::Bucket(_))));
+}

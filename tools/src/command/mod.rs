@@ -1,0 +1,3 @@
+//! What the program can do: one module per subcommand. Each takes checked options and returns a verdict.
+
+pub mod load;
