@@ -4,6 +4,7 @@
 //! one is chosen at compile time: everything above is generic over [`Runtime`], so the data path
 //! has no dynamic dispatch, and the very same engine and S3 code runs in the simulator.
 
+pub mod glommio;
 pub mod sim;
 pub mod contract;
 

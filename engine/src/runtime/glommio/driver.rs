@@ -1,0 +1,106 @@
+//! The driver: submits, reaps, fires timers, and puts the core to sleep when nothing can run.
+//!
+//! It has a task queue of its own, because glommio charges a queue for the time its tasks take,
+//! and the driver's sleep must not be charged to requests. (A queue that fell idle is charged
+//! nothing when it wakes again.) Whenever tasks are runnable the driver waits until one of them was
+//! polled; whenever none is, it blocks in the ring until the next completion, message or timer.
+//!
+//! Why blocking is safe: `Tasks` counts each runnable task exactly; all wakers are called on this
+//! thread; the only code that runs while the driver runs is its own. So between reading zero and
+//! entering the kernel nothing becomes runnable, and everything that could make a task runnable
+//! later ends the sleep. glommio's own timers are not served meanwhile; none matters.
+
+use super::core::Core;
+use super::limits::IDLE_BLOCK_MAX;
+use super::task::message_of;
+use std::cell::Cell;
+use std::future::{Future, poll_fn};
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::rc::Rc;
+use std::sync::atomic::Ordering;
+use std::task::{Context, Poll};
+
+struct Driver {
+    core: Rc<Core>,
+    stopped: Cell<bool>,
+    drained: Cell<bool>,
+}
+
+/// Drives `core` until every core of the process has come to its end.
+pub(super) fn drive(core: Rc<Core>) -> impl Future<Output = ()> {
+    let driver = Driver { core, stopped: Cell::new(false), drained: Cell::new(false) };
+    poll_fn(move |context| {
+        let turned = catch_unwind(AssertUnwindSafe(|| driver.turn(context)));
+        match turned {
+            Ok(polled) => polled,
+            // A core whose ring is broken cannot serve, and others wait for its answers.
+            Err(panic) => super::abort("the driver of a core panicked", message_of(&*panic)),
+        }
+    })
+}
+
+impl Driver {
+    fn turn(&self, context: &Context<'_>) -> Poll<()> {
+        let core = &self.core;
+        loop {
+            self.pump();
+            self.stop_when_mains_returned();
+            if !core.tasks.is_idle() {
+                core.tasks.park_driver(context.waker());
+                return Poll::Pending;
+            }
+            if self.has_ended() {
+                return Poll::Ready(());
+            }
+            if core.tasks.is_idle() && !core.post.is_wanted() {
+                core.ring.block(core.timers.wait(IDLE_BLOCK_MAX));
+            }
+        }
+    }
+
+    fn pump(&self) {
+        let core = &self.core;
+        core.post_mail();
+        core.ring.turn();
+        if core.ring.take_mail() {
+            core.open_mail();
+        }
+        if core.ring.take_signal() {
+            core.begin_shutdown();
+        }
+        core.timers.fire();
+        core.arena.reclaim();
+        core.reserve.reclaim();
+    }
+
+    /// The way down begins when every main has returned: tasks are dropped, also those that are
+    /// always runnable, which orphans their transfers.
+    fn stop_when_mains_returned(&self) {
+        let core = &self.core;
+        if !self.stopped.get() && core.shared.mains_left.load(Ordering::Acquire) == 0 {
+            self.stopped.set(true);
+            core.tasks.stop();
+        }
+    }
+
+    /// The way down, when no task is runnable: the transfers run out; then all cores wait for each
+    /// other, so that no ring closes while another core may still send to it.
+    fn has_ended(&self) -> bool {
+        let core = &self.core;
+        if !self.stopped.get() {
+            return false;
+        }
+        if !self.drained.get() {
+            if core.tasks.live() > 0 || !core.ring.is_drained() {
+                return false;
+            }
+            self.drained.set(true);
+            core.shared.drained.fetch_add(1, Ordering::AcqRel);
+            core.notify_others();
+            return false;
+        }
+        core.shared.drained.load(Ordering::Acquire) == core.shared.mail.len()
+            && !core.post.is_wanted()
+            && core.ring.is_drained()
+    }
+}

@@ -1,0 +1,378 @@
+//! Starts one executor per CPU, and waits until all have ended in order.
+
+use super::super::contract::{CoreId, TaskQueue};
+use super::core::{Core, GlommioRuntime, MailFlag, Shared, Started};
+use super::device::GlommioDevice;
+use super::limits::{
+    BACKGROUND_SHARES, CORES_MAX, DEVICES_MAX, FIXED_BUFFERS_MAX, FOREGROUND_SHARES, GLOMMIO_IO_MEMORY,
+    GLOMMIO_MEMLOCK_MIN, GLOMMIO_RING_DEPTH, HEARTBEAT, PREEMPT_TIMER, PREPARE_STEP_BYTES,
+};
+use super::open::OpenDevice;
+use super::ring::Ring;
+use super::signal::Signals;
+use super::task::Tasks;
+use super::timer::{Clock, Timers};
+use crate::buffer::{Arena, Region, RegionError};
+use crate::sync::Event;
+use glommio::{ExecutorJoinHandle, Latency, LocalExecutorBuilder, Placement, Shares};
+use io_uring::IoUring;
+use std::cell::Cell;
+use std::future::Future;
+use std::os::fd::{AsRawFd as _, RawFd};
+use std::rc::Rc;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::mpsc;
+
+/// What to start.
+#[derive(Debug)]
+pub struct LaunchConfig {
+    /// One core per CPU named here, in this order. See [`super::affinity_cpus`].
+    pub cpus: Vec<usize>,
+    /// Buffer memory of each core for requests, bytes.
+    pub arena_bytes: usize,
+    /// Buffer memory of each core for the log, the index and repair, bytes.
+    pub reserve_bytes: usize,
+    /// The devices, in the order in which `Runtime::devices` gives them.
+    pub devices: Vec<OpenDevice>,
+    /// Whether SIGTERM and SIGINT end the process in order. The signals are blocked for the
+    /// launching thread and the cores, so a process with other threads must block them there too.
+    pub signals: bool,
+    /// Called on the core where a task panicked, with the panic's message.
+    pub on_task_panic: Option<fn(CoreId, &str)>,
+}
+
+/// Why nothing was started.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum LaunchError {
+    /// No CPU was named, or more than [`CORES_MAX`].
+    Cpus {
+        /// How many were named.
+        found: usize,
+    },
+    /// More than [`DEVICES_MAX`] devices.
+    Devices {
+        /// How many were named.
+        found: usize,
+    },
+    /// The buffers could not be mapped.
+    Memory(RegionError),
+    /// The limit of locked memory is below what the scheduler needs.
+    LockedMemory {
+        /// Needed bytes.
+        expected: u64,
+        /// The limit, bytes.
+        found: u64,
+    },
+    /// The executor of a CPU did not start: no such CPU, or no thread to be had.
+    Executor {
+        /// The CPU.
+        cpu: usize,
+    },
+    /// The ring of a core could not be made; the kernel is older than 6.1 or forbids io_uring.
+    Ring {
+        /// Which core.
+        core: u16,
+        /// As from the kernel.
+        errno: i32,
+    },
+    /// Signals could not be received.
+    Signals {
+        /// As from the kernel.
+        errno: i32,
+    },
+}
+
+impl std::fmt::Display for LaunchError {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Cpus { found } => write!(f, "cannot run on {found} CPUs (1 to {CORES_MAX})"),
+            Self::Devices { found } => write!(f, "cannot run {found} devices (at most {DEVICES_MAX})"),
+            Self::Memory(error) => error.fmt(f),
+            Self::LockedMemory { expected, found } => {
+                write!(f, "the limit of locked memory is {found} bytes, {expected} are needed")
+            }
+            Self::Executor { cpu } => write!(f, "cannot start a thread on CPU {cpu}"),
+            Self::Ring { core, errno } => {
+                write!(f, "the kernel refused an io_uring for core {core} (errno {errno})")
+            }
+            Self::Signals { errno } => write!(f, "cannot receive signals (errno {errno})"),
+        }
+    }
+}
+
+impl std::error::Error for LaunchError {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        match self {
+            Self::Memory(error) => Some(error),
+            Self::Cpus { .. }
+            | Self::Devices { .. }
+            | Self::LockedMemory { .. }
+            | Self::Executor { .. }
+            | Self::Ring { .. }
+            | Self::Signals { .. } => None,
+        }
+    }
+}
+
+/// What works, but not as well as it should.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum LaunchWarning {
+    /// A core's ring could not register the buffer memory: device transfers pin their memory each
+    /// time, which costs CPU. Raise the limit of locked memory (`ulimit -l`, `LimitMEMLOCK=`).
+    BuffersNotRegistered {
+        /// Which core.
+        core: u16,
+        /// As from the kernel.
+        errno: i32,
+    },
+}
+
+impl std::fmt::Display for LaunchWarning {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::BuffersNotRegistered { core, errno } => write!(
+                f,
+                "core {core} could not register its buffer memory (errno {errno}); \
+                 raise the limit of locked memory for full speed"
+            ),
+        }
+    }
+}
+
+/// What one core is given on its thread.
+struct Seat {
+    id: CoreId,
+    shared: Arc<Shared>,
+    regions: Vec<Region>,
+    zeros: Region,
+    signals: Option<RawFd>,
+    on_task_panic: Option<fn(CoreId, &str)>,
+}
+
+/// A core's report to the launching thread: its ring, and a warning.
+type Ready = Result<(RawFd, Option<LaunchWarning>), LaunchError>;
+
+struct Launched {
+    join: ExecutorJoinHandle<Option<IoUring>>,
+    ready: mpsc::Receiver<Ready>,
+    go: mpsc::Sender<Arc<Started>>,
+    cpu: usize,
+}
+
+/// Runs `main` once on every CPU of `config`, and returns when all of them have returned, their
+/// tasks are dropped and all transfers have ended. Buffer memory stays mapped for ever.
+///
+/// A panic in `main` ends the process: the other cores would wait for this one for ever.
+///
+/// # Errors
+/// When not every core could be started; then none has run `main`.
+pub fn launch<M, F>(config: LaunchConfig, main: M) -> Result<(), LaunchError>
+where
+    M: Fn(GlommioRuntime) -> F + Clone + Send + 'static,
+    F: Future<Output = ()> + 'static,
+{
+    check(&config)?;
+    let LaunchConfig { cpus, arena_bytes, reserve_bytes, devices, signals, on_task_panic } = config;
+    let signals =
+        if signals { Some(Signals::block().map_err(|errno| LaunchError::Signals { errno })?) } else { None };
+    let mut regions = Vec::new();
+    for _core in &cpus {
+        regions.push(Region::allocate(arena_bytes).map_err(LaunchError::Memory)?);
+        regions.push(Region::allocate(reserve_bytes).map_err(LaunchError::Memory)?);
+    }
+    let zeros = Region::allocate(PREPARE_STEP_BYTES).map_err(LaunchError::Memory)?;
+    let shared = Arc::new(Shared {
+        clock: Clock::start(),
+        mail: cpus.iter().map(|_core| MailFlag::default()).collect(),
+        mains_left: AtomicUsize::new(cpus.len()),
+        drained: AtomicUsize::new(0),
+        shutdown: AtomicBool::new(false),
+        devices,
+    });
+    let mut launched = Vec::new();
+    let mut failed = None;
+    for (index, cpu) in cpus.into_iter().enumerate() {
+        let id = CoreId(u16::try_from(index).unwrap_or(u16::MAX));
+        let watched = signals.as_ref().filter(|_first| index == 0);
+        let seat = Seat {
+            id,
+            shared: Arc::clone(&shared),
+            regions: regions.clone(),
+            zeros,
+            signals: watched.map(|signals| signals.fd().as_raw_fd()),
+            on_task_panic,
+        };
+        match start(seat, cpu, main.clone()) {
+            Ok(core) => launched.push(core),
+            Err(error) => {
+                failed = Some(error);
+                break;
+            }
+        }
+    }
+    supervise(launched, failed)
+}
+
+fn check(config: &LaunchConfig) -> Result<(), LaunchError> {
+    let cores = config.cpus.len();
+    if cores == 0 || cores > CORES_MAX {
+        return Err(LaunchError::Cpus { found: cores });
+    }
+    let devices = config.devices.len();
+    if devices > DEVICES_MAX {
+        return Err(LaunchError::Devices { found: devices });
+    }
+    let limit = rustix::process::getrlimit(rustix::process::Resource::Memlock);
+    if let Some(found) = limit.current
+        && found < GLOMMIO_MEMLOCK_MIN
+    {
+        return Err(LaunchError::LockedMemory { expected: GLOMMIO_MEMLOCK_MIN, found });
+    }
+    Ok(())
+}
+
+fn start<M, F>(seat: Seat, cpu: usize, main: M) -> Result<Launched, LaunchError>
+where
+    M: Fn(GlommioRuntime) -> F + Send + 'static,
+    F: Future<Output = ()> + 'static,
+{
+    let (ready_to, ready) = mpsc::channel();
+    let (go, go_from) = mpsc::channel();
+    let join = LocalExecutorBuilder::new(Placement::Fixed(cpu))
+        .name("ashlar")
+        .io_memory(GLOMMIO_IO_MEMORY)
+        .ring_depth(GLOMMIO_RING_DEPTH)
+        .preempt_timer(PREEMPT_TIMER)
+        .spawn(move || async move {
+            let (ring, warning) = match make_ring(&seat) {
+                Ok(made) => made,
+                Err(error) => {
+                    // The launching thread may have given up already; either way this core ends.
+                    let _told = ready_to.send(Err(error));
+                    return None;
+                }
+            };
+            let told = ready_to.send(Ok((ring.raw_fd(), warning)));
+            // Blocking here is fine: nothing else runs on this thread yet.
+            let (Ok(()), Ok(started)) = (told, go_from.recv()) else { return None };
+            run_core(seat, ring, started, main).await
+        })
+        .map_err(|_refused| LaunchError::Executor { cpu })?;
+    Ok(Launched { join, ready, go, cpu })
+}
+
+/// Waits until every core is ready, lets them go, and waits until every core has ended.
+fn supervise(launched: Vec<Launched>, mut failed: Option<LaunchError>) -> Result<(), LaunchError> {
+    let mut ring_fds = Vec::new();
+    let mut warnings = Vec::new();
+    for core in &launched {
+        match core.ready.recv() {
+            Ok(Ok((fd, warning))) => {
+                ring_fds.push(fd);
+                warnings.extend(warning);
+            }
+            Ok(Err(error)) => failed = failed.or(Some(error)),
+            Err(_ended) => failed = failed.or(Some(LaunchError::Executor { cpu: core.cpu })),
+        }
+    }
+    let started = Arc::new(Started { ring_fds, warnings });
+    let mut joins = Vec::new();
+    for core in launched {
+        if failed.is_none() {
+            // A core that has died since is found out by the join.
+            let _told = core.go.send(Arc::clone(&started));
+        }
+        joins.push(core.join);
+        // Dropping the sender here ends a core that was not let go.
+    }
+    // The rings are closed only after all cores have ended: until then others may send to them.
+    let mut rings = Vec::new();
+    for join in joins {
+        match join.join() {
+            Ok(ring) => rings.extend(ring),
+            Err(error) if failed.is_none() => super::abort("a core died", &error.to_string()),
+            Err(_consequence) => {}
+        }
+    }
+    drop(rings);
+    failed.map_or(Ok(()), Err)
+}
+
+fn make_ring(seat: &Seat) -> Result<(Ring, Option<LaunchWarning>), LaunchError> {
+    let core = seat.id.0;
+    let mut ring = Ring::new().map_err(|errno| LaunchError::Ring { core, errno })?;
+    let files: Vec<RawFd> = seat.shared.devices.iter().map(OpenDevice::raw_fd).collect();
+    ring.register_files(&files).map_err(|errno| LaunchError::Ring { core, errno })?;
+    assert!(seat.regions.len() <= FIXED_BUFFERS_MAX, "two regions per core fit one registration");
+    let warning = ring
+        .register_regions(&seat.regions)
+        .err()
+        .map(|errno| LaunchWarning::BuffersNotRegistered { core, errno });
+    Ok((ring, warning))
+}
+
+async fn run_core<M, F>(seat: Seat, ring: Ring, started: Arc<Started>, main: M) -> Option<IoUring>
+where
+    M: Fn(GlommioRuntime) -> F + 'static,
+    F: Future<Output = ()> + 'static,
+{
+    let executor = ::glommio::executor();
+    let queue =
+        |shares, name| executor.create_task_queue(Shares::Static(shares), Latency::NotImportant, name);
+    let driver_queue = queue(FOREGROUND_SHARES, "driver");
+    let foreground = queue(FOREGROUND_SHARES, "foreground");
+    let background = queue(BACKGROUND_SHARES, "background");
+    let ring = Rc::new(ring);
+    if let Some(fd) = seat.signals {
+        ring.watch_signals(fd);
+    }
+    let (id, hook) = (seat.id, seat.on_task_panic);
+    let tasks = Tasks::new(Box::new(move |message| {
+        if let Some(hook) = hook {
+            hook(id, message);
+        }
+    }));
+    let index = usize::from(id.0) * 2;
+    let arena_of = |index: usize| Arena::new(seat.regions[index], u16::try_from(index).unwrap_or(u16::MAX));
+    let core = Rc::new(Core {
+        id,
+        started,
+        timers: Timers::new(seat.shared.clock),
+        tasks,
+        arena: arena_of(index),
+        reserve: arena_of(index + 1),
+        devices: GlommioDevice::all(&ring, &seat.shared, seat.zeros),
+        foreground,
+        background,
+        post: super::core::Post::default(),
+        shutdown: Event::new(),
+        shared: Arc::clone(&seat.shared),
+        ring: Rc::clone(&ring),
+    });
+    let heart = Rc::new(Cell::new(true));
+    let beating = ::glommio::spawn_local(beat(Rc::clone(&heart))).detach();
+    let runtime = GlommioRuntime { core: Rc::clone(&core) };
+    let shared = Arc::clone(&seat.shared);
+    core.spawn(TaskQueue::Foreground, true, async move {
+        main(runtime.clone()).await;
+        if shared.mains_left.fetch_sub(1, Ordering::AcqRel) == 1 {
+            runtime.core.notify_others();
+        }
+    });
+    let driven = ::glommio::spawn_local_into(super::driver::drive(core), driver_queue);
+    let Ok(driven) = driven else { unreachable!("the queue was just made") };
+    let ended = driven.detach().await;
+    assert!(ended.is_some(), "the driver is never cancelled");
+    heart.set(false);
+    let stilled = beating.await;
+    assert!(stilled.is_some(), "the heartbeat is never cancelled");
+    ring.close()
+}
+
+/// Ends a wrong park of glommio; see [`HEARTBEAT`].
+async fn beat(heart: Rc<Cell<bool>>) {
+    while heart.get() {
+        ::glommio::timer::sleep(HEARTBEAT).await;
+    }
+}

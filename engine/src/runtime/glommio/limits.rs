@@ -1,0 +1,66 @@
+//! Every bound of this back-end, and how the bounds depend on each other.
+
+use std::time::Duration;
+
+/// Socket operations one core has in flight; an idle connection holds one (its receive).
+pub const SOCKET_OPERATIONS_MAX: usize = 16_384;
+/// Device operations one core has in flight, over all devices.
+pub const DISK_OPERATIONS_MAX: usize = 4096;
+/// Device operations one core has in flight on one device. More would only wait in the kernel.
+pub const DEVICE_IN_FLIGHT_MAX: usize = 256;
+/// Cancellations one core has in flight; the rest wait, their operations merely end later.
+pub const CANCELS_IN_FLIGHT_MAX: usize = 1024;
+/// Cores of one process.
+pub const CORES_MAX: usize = 1024;
+/// Devices of one process.
+pub const DEVICES_MAX: usize = 1024;
+
+/// Entries of the submission ring: one batch of a turn. What does not fit waits for the next.
+pub(super) const SUBMISSION_ENTRIES: u32 = 1024;
+/// Entries of the completion ring.
+pub(super) const COMPLETION_ENTRIES: u32 = 32_768;
+// Each operation and each cancellation completes exactly once, each other core's ring gets at most
+// one message of ours per turn, one message of all others together waits for us, and one poll
+// waits for signals. So the completion ring cannot overflow.
+const _: () = assert!(
+    SOCKET_OPERATIONS_MAX + DISK_OPERATIONS_MAX + CANCELS_IN_FLIGHT_MAX + CORES_MAX + 2
+        <= COMPLETION_ENTRIES as usize
+);
+
+/// Longest an idle core sleeps in its ring. Nothing depends on it: a core blocks only when the
+/// count of runnable tasks is zero, and each event that could make one runnable (completion, timer,
+/// message, signal) ends the sleep. It bounds the damage if that argument had a hole, at a cost of
+/// ten wake-ups per second.
+pub(super) const IDLE_BLOCK_MAX: Duration = Duration::from_millis(100);
+/// Period of the glommio timer that ends a wrong park of glommio 0.9 (it may park when its preempt
+/// timer expired before the first task ran, with tasks runnable). It ticks only while glommio's
+/// outer loop turns anyway, so that an idle core does not feel it.
+pub(super) const HEARTBEAT: Duration = Duration::from_millis(2);
+/// How long one task queue may run before glommio looks at the others.
+pub(super) const PREEMPT_TIMER: Duration = Duration::from_millis(1);
+/// Memory glommio takes for I/O that we never do through it, bytes.
+pub(super) const GLOMMIO_IO_MEMORY: usize = 64 << 10;
+/// Depth of glommio's own rings, which carry nothing but its timers.
+pub(super) const GLOMMIO_RING_DEPTH: usize = 16;
+/// Locked memory glommio insists on, bytes.
+pub(super) const GLOMMIO_MEMLOCK_MIN: u64 = 512 << 10;
+/// Task polls after which the queue that runs lets the driver have a turn.
+pub(super) const POLLS_PER_TURN_MAX: u32 = 64;
+/// Shares of the driver and of foreground tasks.
+pub(super) const FOREGROUND_SHARES: usize = 1000;
+/// Shares of background tasks.
+pub(super) const BACKGROUND_SHARES: usize = 100;
+
+/// Longest piece of memory that the kernel registers as one fixed buffer, bytes.
+pub(super) const FIXED_BUFFER_BYTES_MAX: usize = 1 << 30;
+/// Fixed buffers one ring registers (the kernel's limit is 16384).
+pub(super) const FIXED_BUFFERS_MAX: usize = 16_384;
+
+/// Connections the kernel holds for us before we accept them.
+pub(super) const LISTEN_BACKLOG: i32 = 1024;
+/// Pause before the next accept after the process ran out of file descriptors or the kernel out of
+/// memory: both pass only when someone else gives something back.
+pub(super) const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
+
+/// Bytes of zeros one write of `prepare` carries.
+pub(super) const PREPARE_STEP_BYTES: usize = 1 << 20;

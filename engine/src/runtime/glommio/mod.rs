@@ -1,0 +1,53 @@
+//! The real back-end: one pinned glommio executor and one io_uring per core.
+//!
+//! glommio schedules tasks and nothing else: its files, sockets, timers and channels are never
+//! used, its tasks are never cancelled, and it never parks, because when nothing is runnable the
+//! driver sleeps inside *our* ring. Every transfer, timer and cross-core message goes through that
+//! ring.
+//!
+//! Module order, top first: [`launch()`] starts the cores; `driver` turns the ring; `core` is the
+//! handle that tasks hold; `net` and `device` make operations; `ring` carries them, `slot` and
+//! `held` own what the kernel touches; `task` counts what is runnable; `timer`, `signal`, `open`,
+//! `probe`, `facts`, `limits` stand alone.
+
+mod core;
+mod device;
+mod driver;
+mod facts;
+mod held;
+mod launch;
+mod limits;
+mod net;
+mod open;
+mod probe;
+mod ring;
+mod signal;
+mod slot;
+mod task;
+mod timer;
+
+#[cfg(test)]
+mod tests;
+
+pub use self::core::GlommioRuntime;
+pub use device::GlommioDevice;
+pub use facts::{CpuFacts, affinity_cpus, cpu_facts};
+pub use launch::{LaunchConfig, LaunchError, LaunchWarning, launch};
+pub use limits::{
+    CANCELS_IN_FLIGHT_MAX, CORES_MAX, DEVICE_IN_FLIGHT_MAX, DEVICES_MAX, DISK_OPERATIONS_MAX,
+    SOCKET_OPERATIONS_MAX,
+};
+pub use net::{GlommioListener, GlommioStream};
+pub use open::{OpenDevice, OpenError, OpenOptions, create_file_device};
+pub use probe::{Contents, what_is_on};
+pub use ring::RingCounters;
+
+use std::io::Write as _;
+
+/// Ends the process with one line on standard error: for what must not be survived.
+fn abort(what: &str, message: &str) -> ! {
+    let mut standard_error = std::io::stderr().lock();
+    // Nothing can be done about a standard error that takes no more text.
+    let _written = writeln!(standard_error, "ashlar: {what}: {message}");
+    std::process::abort();
+}

@@ -1,0 +1,213 @@
+//! TCP through the ring: accept, receive into buffers, send from slices, with deadlines.
+//!
+//! Sockets are left blocking on purpose: the ring then waits inside the kernel, where a
+//! non-blocking socket would answer "try again".
+
+use super::super::contract::{Listener, Monotonic, NetError, SendParts, Stream};
+use super::held::{Held, SendState, Socket, adopt};
+use super::limits::{ACCEPT_PAUSE, LISTEN_BACKLOG};
+use super::ring::{Kind, Operation, Ring};
+use super::timer::Timers;
+use crate::buffer::Buffer;
+use io_uring::{opcode, squeue, types};
+use rustix::io::Errno;
+use rustix::net::{AddressFamily, SocketFlags, SocketType, sockopt};
+use std::future::{Future as _, poll_fn};
+use std::net::SocketAddr;
+use std::ops::Range;
+use std::pin::pin;
+use std::rc::Rc;
+use std::task::Poll;
+
+/// What sockets need of their core.
+#[derive(Clone)]
+pub(super) struct Network {
+    pub(super) ring: Rc<Ring>,
+    pub(super) timers: Rc<Timers>,
+}
+
+/// A listening socket of one core; the kernel spreads connections over all cores that listen on
+/// the same address.
+pub struct GlommioListener {
+    network: Network,
+    socket: Rc<Socket>,
+    address: SocketAddr,
+}
+
+impl std::fmt::Debug for GlommioListener {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("GlommioListener").field("address", &self.address).finish_non_exhaustive()
+    }
+}
+
+fn net_error(errno: i32) -> NetError {
+    match errno {
+        libc::ECONNRESET | libc::EPIPE | libc::ECONNABORTED | libc::ENOTCONN | libc::ETIMEDOUT => {
+            NetError::Closed
+        }
+        errno => NetError::Io { errno },
+    }
+}
+
+fn of_errno(errno: Errno) -> NetError {
+    NetError::Io { errno: errno.raw_os_error() }
+}
+
+impl GlommioListener {
+    pub(super) fn bind(network: Network, address: SocketAddr) -> Result<Self, NetError> {
+        let family = if address.is_ipv4() { AddressFamily::INET } else { AddressFamily::INET6 };
+        let fd = rustix::net::socket_with(family, SocketType::STREAM, SocketFlags::CLOEXEC, None)
+            .map_err(of_errno)?;
+        sockopt::set_socket_reuseaddr(&fd, true).map_err(of_errno)?;
+        sockopt::set_socket_reuseport(&fd, true).map_err(of_errno)?;
+        rustix::net::bind(&fd, &address).map_err(of_errno)?;
+        rustix::net::listen(&fd, LISTEN_BACKLOG).map_err(of_errno)?;
+        let bound = rustix::net::getsockname(&fd).map_err(of_errno)?;
+        let address = SocketAddr::try_from(bound).map_err(of_errno)?;
+        Ok(Self { network, socket: Socket::new(fd), address })
+    }
+
+    /// The stream of a fresh descriptor; `None` when the peer has left already.
+    fn stream(&self, fd: i32) -> Option<GlommioStream> {
+        let fd = adopt(fd);
+        let peer = SocketAddr::try_from(rustix::net::getpeername(&fd).ok()??).ok()?;
+        // An answer goes out when it is written; it never waits for the peer's acknowledgement.
+        sockopt::set_tcp_nodelay(&fd, true).ok()?;
+        Some(GlommioStream { network: self.network.clone(), socket: Socket::new(fd), peer })
+    }
+}
+
+impl Listener for GlommioListener {
+    type Stream = GlommioStream;
+
+    async fn accept(&self) -> Result<GlommioStream, NetError> {
+        loop {
+            let entry =
+                opcode::Accept::new(types::Fd(self.socket.raw()), std::ptr::null_mut(), std::ptr::null_mut())
+                    .flags(libc::SOCK_CLOEXEC)
+                    .build();
+            let held = Held::Accept(Rc::clone(&self.socket));
+            let (result, _listener) = self.network.ring.start(Kind::Socket, entry, held, None).await.await;
+            if result >= 0 {
+                if let Some(stream) = self.stream(result) {
+                    return Ok(stream);
+                }
+                continue;
+            }
+            match result.saturating_neg() {
+                // The process or the system is out of something that others give back.
+                libc::EMFILE | libc::ENFILE | libc::ENOBUFS | libc::ENOMEM => {
+                    let timers = &self.network.timers;
+                    timers.until(timers.now().after(ACCEPT_PAUSE)).await;
+                }
+                // Errors of the connection that was to be accepted (accept(2), "error handling").
+                libc::ECONNABORTED
+                | libc::EINTR
+                | libc::EAGAIN
+                | libc::EPROTO
+                | libc::EPERM
+                | libc::ENETDOWN
+                | libc::ENOPROTOOPT
+                | libc::EHOSTDOWN
+                | libc::ENONET
+                | libc::EHOSTUNREACH
+                | libc::ENETUNREACH => {}
+                errno => return Err(net_error(errno)),
+            }
+        }
+    }
+
+    fn address(&self) -> SocketAddr {
+        self.address
+    }
+}
+
+/// A connected socket. It closes when it is dropped and the kernel has finished with it.
+pub struct GlommioStream {
+    network: Network,
+    socket: Rc<Socket>,
+    peer: SocketAddr,
+}
+
+impl std::fmt::Debug for GlommioStream {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("GlommioStream").field("peer", &self.peer).finish_non_exhaustive()
+    }
+}
+
+impl GlommioStream {
+    /// Runs one operation; at the deadline cancels it, and still waits for its end, because only
+    /// then the kernel has let go of the memory. Says whether the deadline passed.
+    async fn run(&self, entry: squeue::Entry, held: Held, deadline: Monotonic) -> (i32, Held, bool) {
+        let operation = self.network.ring.start(Kind::Socket, entry, held, None).await;
+        let mut late = false;
+        let (result, held) = {
+            let mut operation: std::pin::Pin<&mut Operation> = pin!(operation);
+            let mut alarm = pin!(self.network.timers.until(deadline));
+            poll_fn(|context| {
+                if let Poll::Ready(done) = operation.as_mut().poll(context) {
+                    return Poll::Ready(done);
+                }
+                if !late && alarm.as_mut().poll(context).is_ready() {
+                    late = true;
+                    operation.cancel();
+                }
+                Poll::Pending
+            })
+            .await
+        };
+        (result, held, late)
+    }
+}
+
+/// What a socket operation moved, or why it did not.
+fn moved(result: i32, late: bool) -> Result<usize, NetError> {
+    usize::try_from(result).map_err(|_negative| match result.saturating_neg() {
+        libc::ECANCELED | libc::EINTR if late => NetError::TimedOut,
+        errno => net_error(errno),
+    })
+}
+
+impl Stream for GlommioStream {
+    async fn receive(
+        &self,
+        buffer: Buffer,
+        range: Range<usize>,
+        deadline: Monotonic,
+    ) -> (Result<usize, NetError>, Buffer) {
+        assert!(range.start < range.end, "nothing can be received into an empty range");
+        assert!(range.end <= buffer.capacity(), "the range lies inside the buffer");
+        let start = buffer.start().as_ptr().wrapping_add(range.start);
+        let length = u32::try_from(range.len()).unwrap_or(u32::MAX);
+        let entry = opcode::Recv::new(types::Fd(self.socket.raw()), start, length).build();
+        let held = Held::Receive(buffer, Rc::clone(&self.socket));
+        let (result, held, late) = self.run(entry, held, deadline).await;
+        let Held::Receive(buffer, _socket) = held else {
+            unreachable!("an operation returns what it was given")
+        };
+        (moved(result, late), buffer)
+    }
+
+    async fn send(&self, parts: SendParts, deadline: Monotonic) -> Result<(), NetError> {
+        let mut state = SendState::new(Rc::clone(&self.socket), parts);
+        while let Some(header) = state.aim() {
+            let fd = types::Fd(state.socket().raw());
+            // WAITALL: the kernel goes on by itself after a part of it went; NOSIGNAL: a peer that
+            // has left is an error and not SIGPIPE.
+            let flags = u32::try_from(libc::MSG_NOSIGNAL | libc::MSG_WAITALL).unwrap_or(0);
+            let entry = opcode::SendMsg::new(fd, header).flags(flags).build();
+            let (result, held, late) = self.run(entry, Held::Send(state), deadline).await;
+            let Held::Send(returned) = held else { unreachable!("an operation returns what it was given") };
+            state = returned;
+            state.advance(moved(result, late)?);
+            if late && state.aim().is_some() {
+                return Err(NetError::TimedOut);
+            }
+        }
+        Ok(())
+    }
+
+    fn peer(&self) -> SocketAddr {
+        self.peer
+    }
+}

@@ -1,0 +1,458 @@
+//! One core's io_uring: takes operations from tasks, hands completions back.
+//!
+//! Invariants: only the thread that made the ring enters it (the kernel insists: SINGLE_ISSUER).
+//! Each entry that reaches the kernel belongs to an occupied slot which owns every byte the entry
+//! points at, or to no memory at all. Tasks only queue entries; the driver alone submits and reaps,
+//! so nothing here runs inside a task's borrow. The completion ring cannot overflow (see `limits`).
+
+use super::held::Held;
+use super::limits::{
+    CANCELS_IN_FLIGHT_MAX, COMPLETION_ENTRIES, DISK_OPERATIONS_MAX, FIXED_BUFFER_BYTES_MAX,
+    SOCKET_OPERATIONS_MAX, SUBMISSION_ENTRIES,
+};
+use super::slot::{After, Places, SlotTable, Token};
+use crate::buffer::{Buffer, Region};
+use crate::sync::{Limit, Permit};
+use io_uring::{EnterFlags, IoUring, cqueue, opcode, squeue, types};
+use std::cell::{Cell, RefCell};
+use std::collections::VecDeque;
+use std::future::Future;
+use std::io;
+use std::os::fd::{AsRawFd, RawFd};
+use std::pin::Pin;
+use std::rc::Rc;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+/// Low halves of the user data of completions that have no slot (generation 0).
+const MAIL: u32 = 1;
+const CANCEL: u32 = 2;
+const SIGNAL: u32 = 3;
+/// This bit and the target core: our own message to another ring has gone, or not.
+const SENT: u32 = 1 << 31;
+
+/// Which limit an operation counts under, and whether it can be cancelled.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Kind {
+    /// A device transfer: bounded in time by the device, never cancelled.
+    Disk,
+    /// A socket operation: may take for ever, so it is cancelled when nobody waits any more.
+    Socket,
+}
+
+/// How often what happened, for metrics and tests.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct RingCounters {
+    /// Calls of `io_uring_enter`.
+    pub enters: u64,
+    /// Calls that were prepared to sleep.
+    pub blocks: u64,
+    /// Completions taken.
+    pub completions: u64,
+}
+
+/// See the module's head.
+pub(super) struct Ring {
+    uring: RefCell<Option<IoUring>>,
+    slots: RefCell<SlotTable>,
+    queued: RefCell<VecDeque<squeue::Entry>>,
+    cancels: RefCell<VecDeque<Token>>,
+    cancels_in_flight: Cell<usize>,
+    disk_places: Limit,
+    socket_places: Limit,
+    /// Each region's address, length and first fixed-buffer index; empty when not registered.
+    fixed: Vec<(usize, usize, u16)>,
+    counters: Cell<RingCounters>,
+    /// What reaping found that concerns the core and not a slot.
+    mail: Cell<bool>,
+    signal: Cell<bool>,
+    unsent: RefCell<Vec<u16>>,
+}
+
+fn errno(error: &io::Error) -> i32 {
+    error.raw_os_error().unwrap_or(libc::EIO)
+}
+
+impl Ring {
+    /// A ring of the calling thread.
+    pub(super) fn new() -> Result<Self, i32> {
+        let mut builder = IoUring::builder();
+        builder
+            .setup_cqsize(COMPLETION_ENTRIES)
+            .setup_submit_all()
+            .setup_single_issuer()
+            .setup_defer_taskrun()
+            .setup_taskrun_flag()
+            .dontfork();
+        let uring = builder.build(SUBMISSION_ENTRIES).map_err(|error| errno(&error))?;
+        // Saves a table look-up per enter; a kernel that refuses it costs only that.
+        let _registered = uring.submitter().register_ring_fd();
+        Ok(Self {
+            uring: RefCell::new(Some(uring)),
+            slots: RefCell::default(),
+            queued: RefCell::default(),
+            cancels: RefCell::default(),
+            cancels_in_flight: Cell::new(0),
+            disk_places: Limit::new(DISK_OPERATIONS_MAX),
+            socket_places: Limit::new(SOCKET_OPERATIONS_MAX),
+            fixed: Vec::new(),
+            counters: Cell::default(),
+            mail: Cell::new(false),
+            signal: Cell::new(false),
+            unsent: RefCell::default(),
+        })
+    }
+
+    /// The descriptor under which other rings reach this one.
+    pub(super) fn raw_fd(&self) -> RawFd {
+        self.uring.borrow().as_ref().map_or(-1, AsRawFd::as_raw_fd)
+    }
+
+    pub(super) fn register_files(&self, files: &[RawFd]) -> Result<(), i32> {
+        let uring = self.uring.borrow();
+        let Some(uring) = uring.as_ref() else { return Err(libc::EBADF) };
+        if files.is_empty() {
+            return Ok(());
+        }
+        uring.submitter().register_files(files).map_err(|error| errno(&error))
+    }
+
+    /// Registers every region of every core, so that a buffer of one may be written by any ring.
+    /// The kernel limits one registration to 1 GiB, so a larger region takes several indices.
+    pub(super) fn register_regions(&mut self, regions: &[Region]) -> Result<(), i32> {
+        let mut pieces = Vec::new();
+        let mut fixed = Vec::new();
+        for region in regions {
+            let first = u16::try_from(pieces.len()).map_err(|_too_many| libc::E2BIG)?;
+            let base = region.base().as_ptr();
+            fixed.push((base.addr(), region.bytes(), first));
+            for offset in (0..region.bytes()).step_by(FIXED_BUFFER_BYTES_MAX) {
+                let iov_len = FIXED_BUFFER_BYTES_MAX.min(region.bytes() - offset);
+                pieces.push(libc::iovec { iov_base: base.wrapping_add(offset).cast(), iov_len });
+            }
+        }
+        let uring = self.uring.borrow();
+        let Some(uring) = uring.as_ref() else { return Err(libc::EBADF) };
+        // SAFETY: each vector lies inside a region, and regions are mapped for the life of the
+        // process, so the kernel never sees them end.
+        let registered = unsafe { uring.submitter().register_buffers(&pieces) };
+        registered.map_err(|error| errno(&error))?;
+        self.fixed = fixed;
+        Ok(())
+    }
+
+    /// The fixed-buffer index of `buffer`, when its memory is registered. A buffer never straddles
+    /// two pieces: it is aligned to its length, which divides the length of a piece.
+    fn fixed_index(&self, buffer: &Buffer) -> Option<u16> {
+        let (base, bytes, first) = *self.fixed.get(usize::from(buffer.region()))?;
+        let offset = buffer.start().as_ptr().addr().checked_sub(base)?;
+        if offset + buffer.capacity() > bytes {
+            return None;
+        }
+        let piece = u16::try_from(offset >> FIXED_BUFFER_BYTES_MAX.trailing_zeros()).ok()?;
+        Some(first + piece)
+    }
+
+    /// A read of `length` bytes at `offset` of the registered `file` into the front of `buffer`.
+    pub(super) fn read_entry(&self, file: u32, buffer: &Buffer, length: u32, offset: u64) -> squeue::Entry {
+        let start = buffer.start().as_ptr();
+        assert!(length as usize <= buffer.capacity(), "a read fits its buffer");
+        match self.fixed_index(buffer) {
+            Some(index) => {
+                opcode::ReadFixed::new(types::Fixed(file), start, length, index).offset(offset).build()
+            }
+            None => opcode::Read::new(types::Fixed(file), start, length).offset(offset).build(),
+        }
+    }
+
+    /// A write of the first `length` bytes of `buffer`; `flags` are `RWF_…`.
+    pub(super) fn write_entry(
+        &self,
+        file: u32,
+        buffer: &Buffer,
+        length: u32,
+        offset: u64,
+        flags: i32,
+    ) -> squeue::Entry {
+        let start = buffer.start().as_ptr().cast_const();
+        assert!(length as usize <= buffer.capacity(), "a write lies inside its buffer");
+        match self.fixed_index(buffer) {
+            Some(index) => opcode::WriteFixed::new(types::Fixed(file), start, length, index)
+                .offset(offset)
+                .rw_flags(flags)
+                .build(),
+            None => {
+                opcode::Write::new(types::Fixed(file), start, length).offset(offset).rw_flags(flags).build()
+            }
+        }
+    }
+
+    /// Queues one operation, waiting for a place when the ring is full. Everything that `entry`
+    /// points at must be owned by `held` (or never go away); so the caller builds both together.
+    pub(super) async fn start(
+        self: &Rc<Self>,
+        kind: Kind,
+        entry: squeue::Entry,
+        held: Held,
+        device: Option<Permit>,
+    ) -> Operation {
+        let limit = match kind {
+            Kind::Disk => &self.disk_places,
+            Kind::Socket => &self.socket_places,
+        };
+        let ring = limit.enter().await;
+        let token = self.slots.borrow_mut().occupy(held, Places { ring, device });
+        self.queued.borrow_mut().push_back(entry.user_data(token.user_data()));
+        Operation { ring: Rc::clone(self), token, kind, taken: false }
+    }
+
+    /// Queues a message to another core's ring; one per core and turn.
+    pub(super) fn send_mail(&self, ring_fd: RawFd, core: u16) {
+        let entry = opcode::MsgRingData::new(types::Fd(ring_fd), 0, u64::from(MAIL), None).build();
+        self.queued.borrow_mut().push_back(entry.user_data(u64::from(SENT | u32::from(core))));
+    }
+
+    /// Waits for `fd` (the process's signals) to become readable, once.
+    pub(super) fn watch_signals(&self, fd: RawFd) {
+        let entry = opcode::PollAdd::new(types::Fd(fd), POLL_IN).build();
+        self.queued.borrow_mut().push_back(entry.user_data(u64::from(SIGNAL)));
+    }
+
+    /// True once after a message of another core came.
+    pub(super) fn take_mail(&self) -> bool {
+        self.mail.replace(false)
+    }
+
+    /// True once after the watched descriptor became readable.
+    pub(super) fn take_signal(&self) -> bool {
+        self.signal.replace(false)
+    }
+
+    /// A core that a message could not be delivered to, and has to be tried again.
+    pub(super) fn take_unsent(&self) -> Option<u16> {
+        self.unsent.borrow_mut().pop()
+    }
+
+    /// Operations that the kernel has not finished.
+    pub(super) fn in_flight(&self) -> usize {
+        self.slots.borrow().in_flight()
+    }
+
+    /// True when nothing waits to be submitted.
+    pub(super) fn is_drained(&self) -> bool {
+        self.queued.borrow().is_empty() && self.in_flight() == 0
+    }
+
+    pub(super) fn counters(&self) -> RingCounters {
+        self.counters.get()
+    }
+
+    fn count(&self, change: impl FnOnce(&mut RingCounters)) {
+        let mut counters = self.counters.get();
+        change(&mut counters);
+        self.counters.set(counters);
+    }
+
+    /// Submits what is queued, runs the kernel's deferred work, and hands out completions.
+    pub(super) fn turn(&self) {
+        loop {
+            let filled = self.fill();
+            self.enter(None);
+            self.reap();
+            // A full submission ring leaves the rest queued: go round until it has gone. When the
+            // kernel took nothing (out of memory for requests), let completions free some first.
+            if filled == 0 || self.queued.borrow().is_empty() {
+                return;
+            }
+        }
+    }
+
+    /// Sleeps until a completion or until `timeout` passed. Only when nothing is runnable.
+    pub(super) fn block(&self, timeout: Duration) {
+        self.fill();
+        self.enter(Some(timeout));
+        self.reap();
+    }
+
+    /// Moves queued entries into the submission ring; returns how many.
+    fn fill(&self) -> usize {
+        let mut uring = self.uring.borrow_mut();
+        let Some(uring) = uring.as_mut() else { return 0 };
+        let mut queued = self.queued.borrow_mut();
+        let mut submission = uring.submission();
+        let mut filled = 0;
+        while let Some(entry) = queued.front() {
+            // SAFETY: by the invariant of the module, what the entry points at is owned by its slot
+            // until its completion is reaped, or the entry points at no memory.
+            let pushed = unsafe { submission.push(entry) };
+            if pushed.is_err() {
+                return filled;
+            }
+            queued.pop_front();
+            filled += 1;
+        }
+        let mut cancels = self.cancels.borrow_mut();
+        while self.cancels_in_flight.get() < CANCELS_IN_FLIGHT_MAX
+            && let Some(token) = cancels.front().copied()
+        {
+            if self.slots.borrow().is_in_flight(token) {
+                let entry = opcode::AsyncCancel::new(token.user_data()).build();
+                // SAFETY: a cancellation points at no memory.
+                let pushed = unsafe { submission.push(&entry.user_data(u64::from(CANCEL))) };
+                if pushed.is_err() {
+                    return filled;
+                }
+                self.cancels_in_flight.set(self.cancels_in_flight.get() + 1);
+                filled += 1;
+            }
+            cancels.pop_front();
+        }
+        filled
+    }
+
+    /// Enters the kernel when there is something to submit or to collect, or to sleep.
+    fn enter(&self, sleep: Option<Duration>) {
+        let mut uring = self.uring.borrow_mut();
+        let Some(uring) = uring.as_mut() else { return };
+        let submission = uring.submission();
+        let count = u32::try_from(submission.len()).unwrap_or(SUBMISSION_ENTRIES);
+        let deferred = submission.taskrun() || submission.cq_overflow();
+        drop(submission);
+        if count == 0 && !deferred && sleep.is_none() {
+            return;
+        }
+        self.count(|counters| counters.enters += 1);
+        // GETEVENTS always: only then the kernel runs this ring's deferred completions.
+        let mut flags = EnterFlags::GETEVENTS;
+        let entered = if let Some(timeout) = sleep {
+            self.count(|counters| counters.blocks += 1);
+            flags |= EnterFlags::EXT_ARG;
+            if uring.params().is_feature_no_iowait() {
+                // A sleeping core is idle, not waiting for a disk.
+                flags |= EnterFlags::NO_IOWAIT;
+            }
+            let timeout = types::Timespec::from(timeout);
+            let arguments = types::SubmitArgs::new().timespec(&timeout);
+            // SAFETY: the flags announce an extended argument, `arguments` is one, and the time it
+            // points at lives until the call returns.
+            unsafe { uring.submitter().enter(count, 1, flags.bits(), Some(&arguments)) }
+        } else {
+            // SAFETY: no argument is passed, and the flags announce none.
+            unsafe { uring.submitter().enter::<libc::sigset_t>(count, 0, flags.bits(), None) }
+        };
+        if let Err(error) = entered {
+            let transient = [libc::EINTR, libc::ETIME, libc::EAGAIN, libc::EBUSY];
+            let code = errno(&error);
+            assert!(transient.contains(&code), "the ring cannot be entered: error {code}");
+        }
+    }
+
+    fn reap(&self) {
+        loop {
+            // One at a time: waking a task must not happen inside a borrow of the ring.
+            let next = {
+                let mut uring = self.uring.borrow_mut();
+                let Some(uring) = uring.as_mut() else { return };
+                uring.completion().next()
+            };
+            let Some(completion) = next else { return };
+            self.count(|counters| counters.completions += 1);
+            self.complete(&completion);
+        }
+    }
+
+    fn complete(&self, completion: &cqueue::Entry) {
+        let token = match Token::of(completion.user_data()) {
+            Ok(token) => token,
+            Err(kind) => return self.complete_own(kind, completion.result()),
+        };
+        let after = self.slots.borrow_mut().complete(token, completion.result());
+        match after {
+            After::Nothing => {}
+            After::Wake(waker) => waker.wake(),
+            After::Abandon(held, places) => {
+                held.abandon(completion.result());
+                drop(places);
+            }
+        }
+    }
+
+    fn complete_own(&self, kind: u32, result: i32) {
+        match kind {
+            MAIL => self.mail.set(true),
+            SIGNAL => self.signal.set(true),
+            CANCEL => self.cancels_in_flight.set(self.cancels_in_flight.get() - 1),
+            sent => {
+                assert!(sent & SENT != 0, "no other kind of completion exists");
+                let retry = [-libc::EOVERFLOW, -libc::ENOMEM, -libc::EAGAIN].contains(&result);
+                if retry && let Ok(core) = u16::try_from(sent & !SENT) {
+                    self.unsent.borrow_mut().push(core);
+                }
+            }
+        }
+    }
+
+    /// Unregisters everything and gives the kernel's ring away; only after everything is drained.
+    pub(super) fn close(&self) -> Option<IoUring> {
+        assert!(self.in_flight() == 0, "no ring closes with transfers in flight");
+        let uring = self.uring.borrow_mut().take()?;
+        // Without these the files' locks would linger until the kernel gets round to the ring.
+        let _files = uring.submitter().unregister_files();
+        let _buffers = uring.submitter().unregister_buffers();
+        Some(uring)
+    }
+}
+
+const POLL_IN: u32 = 1;
+const _: () = assert!(libc::POLLIN == 1);
+
+/// One operation under way. Dropping it leaves its resources to the kernel until the last
+/// completion; a socket operation is cancelled then, a device transfer runs out.
+pub(super) struct Operation {
+    ring: Rc<Ring>,
+    token: Token,
+    kind: Kind,
+    taken: bool,
+}
+
+impl Operation {
+    /// Asks the kernel to end it soon. The result still has to be awaited.
+    pub(super) fn cancel(&self) {
+        if !self.taken {
+            self.ring.cancels.borrow_mut().push_back(self.token);
+        }
+    }
+}
+
+impl Future for Operation {
+    type Output = (i32, Held);
+
+    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
+        let polled = self.ring.slots.borrow_mut().poll(self.token, context);
+        match polled {
+            Poll::Pending => Poll::Pending,
+            Poll::Ready((result, held, places)) => {
+                self.taken = true;
+                drop(places);
+                Poll::Ready((result, held))
+            }
+        }
+    }
+}
+
+impl Drop for Operation {
+    fn drop(&mut self) {
+        if self.taken {
+            return;
+        }
+        let unclaimed = self.ring.slots.borrow_mut().orphan(self.token);
+        match unclaimed {
+            Some((result, held, places)) => {
+                held.abandon(result);
+                drop(places);
+            }
+            None if self.kind == Kind::Socket => self.cancel(),
+            None => {}
+        }
+    }
+}

@@ -1,0 +1,159 @@
+//! The table of operations in flight. A slot is free, in flight, done (its result waits to be
+//! taken) or orphaned (nobody waits; its resources are let go when the kernel is finished).
+
+use super::held::Held;
+use crate::sync::Permit;
+use std::task::{Context, Poll, Waker};
+
+/// Names one operation: the slot's place, and how often the place was used, so that a late cancel
+/// cannot hit the next user.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Token {
+    index: u32,
+    /// From 1: generation 0 marks completions that belong to no slot.
+    generation: u32,
+}
+
+impl Token {
+    pub(super) fn user_data(self) -> u64 {
+        u64::from(self.generation) << 32 | u64::from(self.index)
+    }
+
+    /// The token in a completion, or the low half of a completion without a slot.
+    pub(super) fn of(user_data: u64) -> Result<Self, u32> {
+        let index = u32::try_from(user_data & u64::from(u32::MAX)).unwrap_or(0);
+        let generation = u32::try_from(user_data >> 32).unwrap_or(0);
+        if generation == 0 { Err(index) } else { Ok(Self { index, generation }) }
+    }
+}
+
+/// The places an operation takes under the limits, given back with the slot.
+#[expect(dead_code, reason = "held for what happens when they are dropped")]
+pub(super) struct Places {
+    /// Under the limit of the ring.
+    pub(super) ring: Permit,
+    /// Under the limit of the device.
+    pub(super) device: Option<Permit>,
+}
+
+enum State {
+    Free,
+    InFlight(Option<Waker>),
+    Done(i32),
+    Orphan,
+}
+
+struct Slot {
+    generation: u32,
+    state: State,
+    content: Option<(Held, Places)>,
+}
+
+/// What is left to do after a completion, outside of the table's borrow.
+pub(super) enum After {
+    Nothing,
+    Wake(Waker),
+    Abandon(Held, Places),
+}
+
+/// The slots. Grows to the most that were ever in flight, which the limits bound.
+#[derive(Default)]
+pub(super) struct SlotTable {
+    slots: Vec<Slot>,
+    free: Vec<u32>,
+    in_flight: usize,
+}
+
+impl SlotTable {
+    /// Operations the kernel has not finished.
+    pub(super) fn in_flight(&self) -> usize {
+        self.in_flight
+    }
+
+    pub(super) fn occupy(&mut self, held: Held, places: Places) -> Token {
+        let index = self.free.pop().unwrap_or_else(|| {
+            self.slots.push(Slot { generation: 0, state: State::Free, content: None });
+            u32::try_from(self.slots.len() - 1).unwrap_or(u32::MAX)
+        });
+        let slot = &mut self.slots[index as usize];
+        assert!(matches!(slot.state, State::Free), "an occupied slot is not on the free list");
+        slot.generation = slot.generation.wrapping_add(1).max(1);
+        slot.state = State::InFlight(None);
+        slot.content = Some((held, places));
+        self.in_flight += 1;
+        Token { index, generation: slot.generation }
+    }
+
+    fn slot(&mut self, token: Token) -> &mut Slot {
+        let slot = &mut self.slots[token.index as usize];
+        assert!(slot.generation == token.generation, "a token outlives no use of its slot");
+        slot
+    }
+
+    fn release(&mut self, token: Token) -> (Held, Places) {
+        let slot = self.slot(token);
+        slot.state = State::Free;
+        let Some(content) = slot.content.take() else { unreachable!("an occupied slot has content") };
+        self.free.push(token.index);
+        content
+    }
+
+    /// Notes the kernel's completion.
+    pub(super) fn complete(&mut self, token: Token, result: i32) -> After {
+        self.in_flight -= 1;
+        let slot = self.slot(token);
+        match std::mem::replace(&mut slot.state, State::Done(result)) {
+            State::InFlight(waker) => waker.map_or(After::Nothing, After::Wake),
+            State::Orphan => {
+                let (held, places) = self.release(token);
+                After::Abandon(held, places)
+            }
+            State::Free | State::Done(_) => unreachable!("an operation completes once"),
+        }
+    }
+
+    /// The result, when it is there.
+    pub(super) fn poll(&mut self, token: Token, context: &Context<'_>) -> Poll<(i32, Held, Places)> {
+        let slot = self.slot(token);
+        match &mut slot.state {
+            State::Done(result) => {
+                let result = *result;
+                let (held, places) = self.release(token);
+                Poll::Ready((result, held, places))
+            }
+            State::InFlight(waker) => {
+                match waker {
+                    Some(waker) => waker.clone_from(context.waker()),
+                    None => *waker = Some(context.waker().clone()),
+                }
+                Poll::Pending
+            }
+            State::Free | State::Orphan => unreachable!("only the owner of a token polls it"),
+        }
+    }
+
+    /// The owner goes away. Returns what to let go at once, or nothing while the kernel is not
+    /// finished with it.
+    pub(super) fn orphan(&mut self, token: Token) -> Option<(i32, Held, Places)> {
+        let slot = self.slot(token);
+        match &slot.state {
+            State::Done(result) => {
+                let result = *result;
+                let (held, places) = self.release(token);
+                Some((result, held, places))
+            }
+            State::InFlight(_) => {
+                slot.state = State::Orphan;
+                None
+            }
+            State::Free | State::Orphan => unreachable!("an owner goes away once"),
+        }
+    }
+
+    /// True while the kernel works on this very operation.
+    pub(super) fn is_in_flight(&self, token: Token) -> bool {
+        self.slots.get(token.index as usize).is_some_and(|slot| {
+            slot.generation == token.generation && matches!(slot.state, State::InFlight(_) | State::Orphan)
+        })
+    }
+}

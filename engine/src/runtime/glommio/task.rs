@@ -1,0 +1,280 @@
+//! Tasks: an exact count of those that are runnable, and a fence around their panics.
+//!
+//! The count is what lets the driver block. A task is runnable from the moment it is spawned or
+//! woken until its poll begins. Each transition passes through [`TaskWaker`] or [`Tracked::poll`],
+//! on this one thread, so the count is exact: when it is zero, no task can run until the driver
+//! itself wakes one. (Wrapping the waker also means that glommio sees one waker per task however
+//! often it is cloned: its own counter has 16 bits.)
+
+use super::limits::POLLS_PER_TURN_MAX;
+use std::any::Any;
+use std::cell::{Cell, RefCell};
+use std::collections::BTreeMap;
+use std::future::Future;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::pin::{Pin, pin};
+use std::rc::Rc;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Arc, OnceLock};
+use std::task::{Context, Poll, Wake, Waker};
+
+use super::super::contract::TaskQueue;
+
+thread_local! {
+    /// Its address names the thread.
+    static THREAD: u8 = const { 0 };
+}
+
+fn this_thread() -> usize {
+    THREAD.with(|mark| std::ptr::from_ref(mark).addr())
+}
+
+/// Runnable tasks per queue. Atomic only because a waker must be `Sync`.
+#[derive(Debug, Default)]
+struct Load {
+    foreground: AtomicUsize,
+    background: AtomicUsize,
+}
+
+impl Load {
+    fn of(&self, queue: TaskQueue) -> &AtomicUsize {
+        match queue {
+            TaskQueue::Foreground => &self.foreground,
+            TaskQueue::Background => &self.background,
+        }
+    }
+}
+
+struct TaskWaker {
+    queue: TaskQueue,
+    load: Arc<Load>,
+    thread: usize,
+    runnable: AtomicBool,
+    finished: AtomicBool,
+    /// glommio's own waker of the task, known from its first poll on.
+    inner: OnceLock<Waker>,
+}
+
+impl TaskWaker {
+    fn stop_counting(&self) {
+        if self.runnable.swap(false, Ordering::Relaxed) {
+            self.load.of(self.queue).fetch_sub(1, Ordering::Relaxed);
+        }
+    }
+}
+
+impl Wake for TaskWaker {
+    fn wake(self: Arc<Self>) {
+        self.wake_by_ref();
+    }
+
+    fn wake_by_ref(self: &Arc<Self>) {
+        assert!(self.thread == this_thread(), "a task is woken on its own core: send mail and notify");
+        if self.finished.load(Ordering::Relaxed) || self.runnable.swap(true, Ordering::Relaxed) {
+            return;
+        }
+        self.load.of(self.queue).fetch_add(1, Ordering::Relaxed);
+        if let Some(inner) = self.inner.get() {
+            inner.wake_by_ref();
+        }
+    }
+}
+
+type TaskFuture = Pin<Box<dyn Future<Output = ()>>>;
+
+struct Task {
+    number: u64,
+    queue: TaskQueue,
+    /// A panic of the core's main task ends the process.
+    main: bool,
+    future: RefCell<Option<TaskFuture>>,
+    state: Arc<TaskWaker>,
+    waker: Waker,
+}
+
+/// What to call when a task panicked, with the panic's message.
+pub(super) type PanicHook = Box<dyn Fn(&str)>;
+
+/// All tasks of one core.
+pub(super) struct Tasks {
+    load: Arc<Load>,
+    live: RefCell<BTreeMap<u64, Rc<Task>>>,
+    spawned: Cell<u64>,
+    stopping: Cell<bool>,
+    /// The driver, when it waits for tasks to run.
+    driver: RefCell<Option<Waker>>,
+    polls: Cell<u32>,
+    panics: Cell<u64>,
+    last_panic: RefCell<Option<String>>,
+    hook: PanicHook,
+}
+
+impl Tasks {
+    pub(super) fn new(hook: PanicHook) -> Rc<Self> {
+        Rc::new(Self {
+            load: Arc::default(),
+            live: RefCell::default(),
+            spawned: Cell::new(0),
+            stopping: Cell::new(false),
+            driver: RefCell::default(),
+            polls: Cell::new(0),
+            panics: Cell::new(0),
+            last_panic: RefCell::default(),
+            hook,
+        })
+    }
+
+    /// Makes the future to hand to glommio, already counted as runnable; `None` when the core is
+    /// stopping, then the task is dropped unrun.
+    pub(super) fn track(
+        self: &Rc<Self>,
+        queue: TaskQueue,
+        main: bool,
+        future: impl Future<Output = ()> + 'static,
+    ) -> Option<Tracked> {
+        if self.stopping.get() {
+            return None;
+        }
+        let state = Arc::new(TaskWaker {
+            queue,
+            load: Arc::clone(&self.load),
+            thread: this_thread(),
+            runnable: AtomicBool::new(true),
+            finished: AtomicBool::new(false),
+            inner: OnceLock::new(),
+        });
+        self.load.of(queue).fetch_add(1, Ordering::Relaxed);
+        let number = self.spawned.get();
+        self.spawned.set(number + 1);
+        let waker = Waker::from(Arc::clone(&state));
+        let future: TaskFuture = Box::pin(future);
+        let task = Rc::new(Task { number, queue, main, future: RefCell::new(Some(future)), state, waker });
+        self.live.borrow_mut().insert(number, Rc::clone(&task));
+        Some(Tracked { tasks: Rc::clone(self), task })
+    }
+
+    /// True when no task of `queue` is runnable.
+    pub(super) fn is_idle(&self) -> bool {
+        self.load.foreground.load(Ordering::Relaxed) == 0 && self.load.background.load(Ordering::Relaxed) == 0
+    }
+
+    /// The driver waits until a task was polled.
+    pub(super) fn park_driver(&self, waker: &Waker) {
+        self.polls.set(0);
+        *self.driver.borrow_mut() = Some(waker.clone());
+    }
+
+    /// Tasks that have not ended.
+    pub(super) fn live(&self) -> usize {
+        self.live.borrow().len()
+    }
+
+    /// Panics caught so far, and the newest one's message.
+    pub(super) fn panics(&self) -> (u64, Option<String>) {
+        (self.panics.get(), self.last_panic.borrow().clone())
+    }
+
+    /// Drops what every task holds and takes no new ones. The tasks end at their next poll.
+    pub(super) fn stop(&self) {
+        self.stopping.set(true);
+        let tasks: Vec<_> = self.live.borrow().values().cloned().collect();
+        for task in tasks {
+            let future = task.future.borrow_mut().take();
+            if let Err(panic) = catch_unwind(AssertUnwindSafe(|| drop(future))) {
+                self.report(&task, &*panic);
+            }
+            task.waker.wake_by_ref();
+        }
+    }
+
+    fn report(&self, task: &Task, panic: &(dyn Any + Send)) {
+        let message = message_of(panic);
+        if task.main {
+            super::abort("the main task of a core panicked", message);
+        }
+        self.panics.set(self.panics.get() + 1);
+        (self.hook)(message);
+        *self.last_panic.borrow_mut() = Some(message.to_owned());
+    }
+
+    fn finish(&self, task: &Task) -> Poll<()> {
+        task.state.finished.store(true, Ordering::Relaxed);
+        task.state.stop_counting();
+        self.live.borrow_mut().remove(&task.number);
+        self.after_poll(task.queue);
+        Poll::Ready(())
+    }
+
+    /// Gives the driver its turn: when this queue has run dry, or after some polls; in the
+    /// background after every poll, so that a long queue of slow tasks cannot hold up requests.
+    fn after_poll(&self, queue: TaskQueue) {
+        let driver = self.driver.borrow_mut().take();
+        if let Some(driver) = driver {
+            driver.wake();
+        }
+        self.polls.set(self.polls.get() + 1);
+        if queue == TaskQueue::Background || self.polls.get() >= POLLS_PER_TURN_MAX {
+            self.polls.set(0);
+            let executor = ::glommio::executor();
+            let yielding = pin!(executor.yield_task_queue_now());
+            // Its first poll marks the running queue as done for this round, which is all we want.
+            let marked = yielding.poll(&mut Context::from_waker(Waker::noop()));
+            assert!(marked.is_pending(), "yielding takes effect when the task returns");
+        }
+    }
+}
+
+/// The words of a panic.
+pub(super) fn message_of(panic: &(dyn Any + Send)) -> &str {
+    if let Some(message) = panic.downcast_ref::<&'static str>() {
+        message
+    } else if let Some(message) = panic.downcast_ref::<String>() {
+        message
+    } else {
+        "a panic without words"
+    }
+}
+
+/// The future glommio runs for a task. Never panics; ends when the task ends or is dropped.
+pub(super) struct Tracked {
+    tasks: Rc<Tasks>,
+    task: Rc<Task>,
+}
+
+impl Future for Tracked {
+    type Output = ();
+
+    fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<()> {
+        let Self { tasks, task } = &*self;
+        if task.state.inner.get().is_none() {
+            let set = task.state.inner.set(context.waker().clone());
+            assert!(set.is_ok(), "only this poll sets the waker");
+        }
+        task.state.stop_counting();
+        let future = task.future.borrow_mut().take();
+        let Some(mut future) = future else { return tasks.finish(task) };
+        let polled =
+            catch_unwind(AssertUnwindSafe(|| future.as_mut().poll(&mut Context::from_waker(&task.waker))));
+        match polled {
+            Ok(Poll::Pending) => {
+                *task.future.borrow_mut() = Some(future);
+                tasks.after_poll(task.queue);
+                return Poll::Pending;
+            }
+            Ok(Poll::Ready(())) => {}
+            Err(panic) => tasks.report(task, &*panic),
+        }
+        if let Err(panic) = catch_unwind(AssertUnwindSafe(|| drop(future))) {
+            tasks.report(task, &*panic);
+        }
+        tasks.finish(task)
+    }
+}
+
+impl Drop for Tracked {
+    fn drop(&mut self) {
+        // glommio drops tasks unfinished only when their executor ends.
+        self.task.state.finished.store(true, Ordering::Relaxed);
+        self.task.state.stop_counting();
+    }
+}

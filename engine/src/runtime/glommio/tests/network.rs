@@ -1,0 +1,240 @@
+use super::super::super::contract::{
+    Listener as _, Monotonic, NetError, Runtime as _, SendParts, Stream as _,
+};
+use super::super::{GlommioRuntime, GlommioStream};
+use super::{config, run};
+use crate::buffer::BufferSlice;
+use futures_util::future::poll_immediate;
+use std::future::Future;
+use std::io::{Read as _, Write as _};
+use std::net::{SocketAddr, TcpStream};
+use std::sync::mpsc;
+use std::time::Duration;
+
+const NEVER: Monotonic = Monotonic(u64::MAX);
+
+/// Runs `server` on one connection, and `client` on a thread of its own.
+fn serve<S, F>(server: S, client: impl FnOnce(TcpStream) + Send)
+where
+    S: Fn(GlommioRuntime, GlommioStream) -> F + Clone + Send + 'static,
+    F: Future<Output = ()> + 'static,
+{
+    let (to, from) = mpsc::channel::<SocketAddr>();
+    std::thread::scope(|scope| {
+        scope.spawn(move || {
+            let socket = TcpStream::connect(from.recv().unwrap()).unwrap();
+            socket.set_read_timeout(Some(Duration::from_secs(20))).unwrap();
+            client(socket);
+        });
+        run(config(1, Vec::new()), move |runtime| {
+            let (server, to) = (server.clone(), to.clone());
+            async move {
+                let listener = runtime.listen("127.0.0.1:0".parse().unwrap()).unwrap();
+                to.send(listener.address()).unwrap();
+                let stream = listener.accept().await.unwrap();
+                assert!(stream.peer().ip().is_loopback());
+                server(runtime, stream).await;
+            }
+        });
+    });
+}
+
+#[test]
+fn bytes_are_echoed() {
+    let server = |runtime: GlommioRuntime, stream: GlommioStream| async move {
+        loop {
+            let buffer = runtime.arena().take(16 << 10).await.unwrap();
+            let (received, buffer) = stream.receive(buffer, 100..16 << 10, NEVER).await;
+            let count = received.unwrap();
+            if count == 0 {
+                break;
+            }
+            // In three uneven parts.
+            let whole = BufferSlice::of(buffer, 100..100 + count);
+            let mut parts = SendParts::new();
+            parts.push(whole.part(0..count.div_ceil(3)));
+            parts.push(whole.part(count.div_ceil(3)..count.div_ceil(3)));
+            parts.push(whole.part(count.div_ceil(3)..count));
+            stream.send(parts, NEVER).await.unwrap();
+        }
+        assert_eq!(runtime.arena().available(), runtime.arena().capacity());
+    };
+    serve(server, |mut socket| {
+        for length in [1, 2, 1000, 10_000] {
+            let sent: Vec<u8> = (0..length).map(|index: usize| u8::try_from(index % 251).unwrap()).collect();
+            socket.write_all(&sent).unwrap();
+            let mut back = vec![0; length];
+            socket.read_exact(&mut back).unwrap();
+            assert!(back == sent);
+        }
+    });
+}
+
+#[test]
+fn a_send_larger_than_any_socket_buffer_goes_whole() {
+    let server = |runtime: GlommioRuntime, stream: GlommioStream| async move {
+        for round in 0..4_u8 {
+            let mut parts = SendParts::new();
+            for (index, mut buffer) in (0_u8..).zip(runtime.arena().take_many(8, MIB).await.unwrap()) {
+                buffer.bytes_mut().fill(round * 8 + index);
+                parts.push(BufferSlice::of(buffer, 0..MIB));
+            }
+            stream.send(parts, NEVER).await.unwrap();
+        }
+    };
+    serve(server, |mut socket| {
+        let mut block = vec![0; MIB];
+        for expected in 0..32 {
+            socket.read_exact(&mut block).unwrap();
+            assert!(block.iter().all(|byte| *byte == expected));
+        }
+        assert_eq!(socket.read(&mut block).unwrap(), 0, "the server closed");
+    });
+}
+
+#[test]
+fn a_deadline_ends_a_receive_and_the_stream_stays_usable() {
+    let server = |runtime: GlommioRuntime, stream: GlommioStream| async move {
+        let mut buffer = runtime.arena().take(4096).await.unwrap();
+        for _round in 0..3 {
+            let before = runtime.now();
+            let deadline = before.after(Duration::from_millis(20));
+            let received;
+            (received, buffer) = stream.receive(buffer, 0..4096, deadline).await;
+            assert_eq!(received, Err(NetError::TimedOut));
+            let took = runtime.now().since(before);
+            assert!(took >= Duration::from_millis(20), "{took:?}");
+            assert!(took < Duration::from_secs(5), "{took:?}");
+        }
+        // A deadline that has passed already.
+        let (received, buffer) = stream.receive(buffer, 0..4096, Monotonic(0)).await;
+        assert_eq!(received, Err(NetError::TimedOut));
+        let mut parts = SendParts::new();
+        parts.push(BufferSlice::of(runtime.arena().take(1).await.unwrap(), 0..1));
+        stream.send(parts, NEVER).await.unwrap();
+        let (received, buffer) = stream.receive(buffer, 5..4096, NEVER).await;
+        assert_eq!(received, Ok(3));
+        assert_eq!(&buffer.bytes()[5..8], b"abc");
+    };
+    serve(server, |mut socket| {
+        socket.read_exact(&mut [0]).unwrap();
+        socket.write_all(b"abc").unwrap();
+    });
+}
+
+#[test]
+fn a_peer_that_does_not_read_cannot_hold_a_send_for_ever() {
+    let server = |runtime: GlommioRuntime, stream: GlommioStream| async move {
+        let deadline = runtime.now().after(Duration::from_millis(100));
+        let sent = loop {
+            let buffer = runtime.arena().take(MIB).await.unwrap();
+            let mut parts = SendParts::new();
+            parts.push(BufferSlice::of(buffer, 0..MIB));
+            if let Err(error) = stream.send(parts, deadline).await {
+                break error;
+            }
+        };
+        assert_eq!(sent, NetError::TimedOut);
+        assert_eq!(runtime.arena().available(), runtime.arena().capacity());
+    };
+    serve(server, |mut socket| {
+        std::thread::park_timeout(Duration::from_millis(300));
+        let mut sink = Vec::new();
+        let _until_closed = socket.read_to_end(&mut sink);
+    });
+}
+
+#[test]
+fn a_dropped_receive_lets_go_and_the_socket_closes() {
+    let server = |runtime: GlommioRuntime, stream: GlommioStream| async move {
+        let free = runtime.arena().capacity();
+        let buffer = runtime.arena().take(4096).await.unwrap();
+        let mut receive = Box::pin(stream.receive(buffer, 0..4096, NEVER));
+        assert!(poll_immediate(&mut receive).await.is_none());
+        runtime.sleep(Duration::from_millis(5)).await;
+        drop(receive);
+        drop(stream);
+        while runtime.arena().available() != free {
+            runtime.sleep(Duration::from_millis(1)).await;
+        }
+        // Stay up until the peer has seen the end.
+        runtime.sleep(Duration::from_millis(50)).await;
+    };
+    serve(server, |mut socket| {
+        assert_eq!(socket.read(&mut [0; 16]).unwrap(), 0);
+    });
+}
+
+#[test]
+fn a_peer_that_left_is_a_closed_connection() {
+    let server = |runtime: GlommioRuntime, stream: GlommioStream| async move {
+        let sent = loop {
+            let buffer = runtime.arena().take(4096).await.unwrap();
+            let mut parts = SendParts::new();
+            parts.push(BufferSlice::of(buffer, 0..4096));
+            if let Err(error) = stream.send(parts, NEVER).await {
+                break error;
+            }
+        };
+        assert_eq!(sent, NetError::Closed);
+    };
+    serve(server, drop);
+}
+
+#[test]
+fn every_core_listens_on_one_address() {
+    let (to, from) = mpsc::channel();
+    std::thread::scope(|scope| {
+        scope.spawn(move || {
+            let address: SocketAddr = from.recv().unwrap();
+            for _connection in 0..50 {
+                let mut socket = TcpStream::connect(address).unwrap();
+                socket.write_all(b"x").unwrap();
+                socket.read_exact(&mut [0]).unwrap();
+            }
+        });
+        let address = std::sync::Arc::new(std::sync::OnceLock::new());
+        let served = std::sync::Arc::new(std::sync::atomic::AtomicU32::new(0));
+        run(config(2, Vec::new()), move |runtime| {
+            let (address, served, to) = (address.clone(), served.clone(), to.clone());
+            async move {
+                use super::super::super::contract::{CoreId, TaskQueue};
+                let ordering = std::sync::atomic::Ordering::SeqCst;
+                let listener = if runtime.core() == CoreId(0) {
+                    let listener = runtime.listen("127.0.0.1:0".parse().unwrap()).unwrap();
+                    address.set(listener.address()).unwrap();
+                    runtime.notify(CoreId(1));
+                    runtime.notified().await;
+                    to.send(listener.address()).unwrap();
+                    listener
+                } else {
+                    runtime.notified().await;
+                    let listener = runtime.listen(*address.get().unwrap()).unwrap();
+                    runtime.notify(CoreId(0));
+                    listener
+                };
+                let other = CoreId(1 - runtime.core().0);
+                let own = runtime.clone();
+                let counted = served.clone();
+                runtime.spawn(TaskQueue::Foreground, async move {
+                    while let Ok(stream) = listener.accept().await {
+                        let buffer = own.arena().take(1).await.unwrap();
+                        let (received, buffer) = stream.receive(buffer, 0..1, NEVER).await;
+                        assert_eq!(received, Ok(1));
+                        let mut parts = SendParts::new();
+                        parts.push(BufferSlice::of(buffer, 0..1));
+                        stream.send(parts, NEVER).await.unwrap();
+                        counted.fetch_add(1, ordering);
+                        own.notify(own.core());
+                        own.notify(other);
+                    }
+                });
+                while served.load(ordering) < 50 {
+                    runtime.notified().await;
+                }
+            }
+        });
+    });
+}
+
+const MIB: usize = 1 << 20;
