@@ -26,7 +26,10 @@ pub(crate) trait Encode: for<'a> Serialize<HighSerializer<Vec<u8>, ArenaHandle<'
 impl<T: for<'a> Serialize<HighSerializer<Vec<u8>, ArenaHandle<'a>, Failure>>> Encode for T {}
 
 /// What a value needs so that it can be checked in place.
-pub(crate) trait Access: Archive<Archived: Portable + for<'a> CheckBytes<HighValidator<'a, Failure>>> {}
+pub(crate) trait Access:
+    Archive<Archived: Portable + for<'a> CheckBytes<HighValidator<'a, Failure>>>
+{
+}
 impl<T: Archive<Archived: Portable + for<'a> CheckBytes<HighValidator<'a, Failure>>>> Access for T {}
 
 /// What a value needs so that it can be read back.

@@ -174,13 +174,7 @@ pub(crate) fn within(
     if range.contains(&found) {
         return Ok(());
     }
-    Err(DecodeError::OutOfRange {
-        structure,
-        field,
-        minimum: *range.start(),
-        maximum: *range.end(),
-        found,
-    })
+    Err(DecodeError::OutOfRange { structure, field, minimum: *range.start(), maximum: *range.end(), found })
 }
 
 /// Checks that the magic is that of the structure.

@@ -18,7 +18,7 @@
 //! | 48 | 4 | mount epoch of the writer |
 //! | 52 | 2 | height, write units |
 //! | 54 | 2 | log |
-//! | 56 | 8 | sequence of the row in its log; 0 outside a log |
+//! | 56 | 8 | sequence of the row in its log, from 1; outside a log the writer's own count, for people |
 //! | 64 | 4 | header CRC of member 0 of the previous row of the log; 0 outside a log and for its first row |
 //! | 68 | 4 | bytes of log records at the front of the row's payload |
 //! | 72 | 4 | payload bytes of the row, over all its data chunks |
@@ -53,7 +53,7 @@ pub struct ChunkHeader {
     pub kind: GroupKind,
     /// The log (or the core) that wrote the row.
     pub log: LogId,
-    /// Position in the log, from 1; 0 outside a log.
+    /// Position in the log, from 1; outside a log the writer's own count, for people only.
     pub sequence: RowSequence,
     /// Header CRC of member 0 of the previous row of the log; 0 outside a log.
     pub previous_crc: u32,
@@ -122,7 +122,7 @@ impl ChunkHeader {
         member < self.data_count || (member >= self.k && usize::from(member) < self.members())
     }
 
-    /// Writes the header to the front of a chunk and gives its CRC, which the next row of the log links to
+    /// Writes the header to the front of a chunk and returns its CRC, which the next row of the log links to
     /// (when this is member 0).
     ///
     /// # Panics
@@ -245,7 +245,13 @@ impl ChunkHeader {
         let Some(&crc) = self.member_crcs.get(usize::from(member)) else {
             let maximum = self.member_crcs.len() as u64;
             let found = u64::from(member);
-            return Err(DecodeError::OutOfRange { structure, field: Field::Member, minimum: 0, maximum, found });
+            return Err(DecodeError::OutOfRange {
+                structure,
+                field: Field::Member,
+                minimum: 0,
+                maximum,
+                found,
+            });
         };
         checksum(structure, crc, crc32c(payload))
     }
@@ -264,10 +270,15 @@ impl ChunkHeader {
             let (expected, found) = (u64::from(self.data_count), u64::from(self.member));
             return Err(DecodeError::Mismatch { structure, field: Field::Member, expected, found });
         }
-        within(structure, Field::Row, 1..=u64::from(u32::MAX - u32::from(HEIGHT_MAX)), u64::from(self.row.0))?;
+        within(
+            structure,
+            Field::Row,
+            1..=u64::from(u32::MAX - u32::from(HEIGHT_MAX)),
+            u64::from(self.row.0),
+        )?;
         within(structure, Field::Height, 1..=u64::from(HEIGHT_MAX), u64::from(self.height.0))?;
         let in_log = self.kind == GroupKind::Log;
-        let sequences = if in_log { 1..=u64::MAX } else { 0..=0 };
+        let sequences = if in_log { 1..=u64::MAX } else { 0..=u64::MAX };
         within(structure, Field::Sequence, sequences, self.sequence.0)?;
         let links = if in_log { 0..=u64::from(u32::MAX) } else { 0..=0 };
         within(structure, Field::PreviousCrc, links, u64::from(self.previous_crc))?;
@@ -294,4 +305,79 @@ fn header_crc(header: &[u8]) -> u32 {
 
 fn read_crcs(reader: &mut Reader<'_>, members: usize) -> Result<Vec<u32>, DecodeError> {
     (0..members).map(|_| reader.u32(Field::Crcs)).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn headers_grow_with_the_group() {
+        assert_eq!(header_bytes(1), 192);
+        assert_eq!(header_bytes(6), 192);
+        assert_eq!(header_bytes(16), 192);
+        assert_eq!(header_bytes(17), 256);
+        assert_eq!(header_bytes(64), 384);
+        assert_eq!(payload_capacity(Height(1), 6), 4096 - 192);
+        assert_eq!(payload_capacity(Height(256), 64), (1 << 20) - 384);
+    }
+
+    #[test]
+    fn only_used_data_and_parity_are_written() {
+        let header = header();
+        let written: Vec<bool> = (0..7).map(|member| header.is_written(member)).collect();
+        assert_eq!(written, [true, true, false, false, true, true, false]);
+        let unwritten = ChunkHeader { member: 2, ..header.clone() };
+        assert!(matches!(unwritten.check(), Err(DecodeError::Mismatch { field: Field::Member, .. })));
+        let mut claimed = header;
+        claimed.member_crcs[3] = 1;
+        assert!(matches!(claimed.check(), Err(DecodeError::OutOfRange { field: Field::Crcs, .. })));
+    }
+
+    #[test]
+    fn each_limit_is_named() {
+        let good = header();
+        assert_eq!(good.check(), Ok(()));
+        let bad = [
+            (Field::DataCount, ChunkHeader { data_count: 0, ..good.clone() }),
+            (Field::DataCount, ChunkHeader { data_count: 5, ..good.clone() }),
+            (Field::Member, ChunkHeader { member: 6, ..good.clone() }),
+            (Field::Row, ChunkHeader { row: RowOffset(0), ..good.clone() }),
+            (Field::Height, ChunkHeader { height: Height(0), ..good.clone() }),
+            (Field::Height, ChunkHeader { height: Height(257), ..good.clone() }),
+            (Field::PreviousCrc, ChunkHeader { previous_crc: 1, ..good.clone() }),
+            (Field::PayloadBytes, ChunkHeader { payload_bytes: 2 * 8000 + 1, ..good.clone() }),
+            (Field::RecordBytes, ChunkHeader { record_bytes: 1, ..good.clone() }),
+            (Field::Sequence, ChunkHeader { kind: GroupKind::Log, sequence: RowSequence(0), ..good.clone() }),
+        ];
+        for (expected, header) in bad {
+            match header.check() {
+                Err(DecodeError::OutOfRange { field, .. }) => assert_eq!(field, expected),
+                other => panic!("{expected:?}: {other:?}"),
+            }
+        }
+    }
+
+    fn header() -> ChunkHeader {
+        ChunkHeader {
+            pool: PoolId([1; 16]),
+            group: GroupId(2),
+            generation: Generation(3),
+            epoch: Epoch(4),
+            kind: GroupKind::Data,
+            log: LogId(0),
+            sequence: RowSequence(5),
+            previous_crc: 0,
+            row: RowOffset(1),
+            height: Height(2),
+            member: 4,
+            k: 4,
+            m: 2,
+            family: CodeFamily::Gf8,
+            data_count: 2,
+            record_bytes: 0,
+            payload_bytes: 2 * 8000,
+            member_crcs: vec![7, 8, 0, 0, 9, 10],
+        }
+    }
 }

@@ -120,7 +120,11 @@ impl CodeShape {
             3 => CodeFamily::Gf8,
             4 => CodeFamily::Gf16,
             other => {
-                return Err(DecodeError::Unknown { structure, field: Field::Family, found: u64::from(other) });
+                return Err(DecodeError::Unknown {
+                    structure,
+                    field: Field::Family,
+                    found: u64::from(other),
+                });
             }
         };
         let shape = Self { family, k, m };

@@ -144,3 +144,77 @@ pub(crate) fn expect_own(
     }
     Ok(())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::units::Epoch;
+    use proptest::prelude::{prop_assert, prop_assert_eq, proptest};
+
+    fn extent(bytes: &[u8]) -> Extent {
+        Extent {
+            generation: Generation::new(Epoch(1), 1),
+            group: GroupId(1),
+            row: RowOffset(1),
+            height: Height(256),
+            member: 0,
+            data_count: 1,
+            payload_offset: 0,
+            length: u32::try_from(bytes.len()).unwrap(),
+            crcs: Extent::crcs_of(bytes),
+        }
+    }
+
+    #[test]
+    fn only_the_right_bytes_pass() {
+        let bytes: Vec<u8> = (0..200_000u32).map(|i| i.to_le_bytes()[1]).collect();
+        let extent = extent(&bytes);
+        assert_eq!(extent.check(), Ok(()));
+        assert_eq!(extent.crcs.len(), 4);
+        for block in 0..4 {
+            let range = extent.block_range(block);
+            let part = &bytes[range.start as usize..range.end as usize];
+            assert_eq!(extent.verify(block, part), Ok(()));
+            assert!(extent.verify(block, &part[1..]).is_err(), "short");
+            let mut flipped = part.to_vec();
+            flipped[7] ^= 1;
+            assert!(matches!(extent.verify(block, &flipped), Err(DecodeError::Checksum { .. })));
+        }
+        assert!(extent.verify(4, &[]).is_err(), "behind the end");
+    }
+
+    #[test]
+    fn numbers_that_do_not_fit_are_refused() {
+        let good = extent(&[1; 5]);
+        let bad = [
+            Extent { height: Height(0), ..good.clone() },
+            Extent { height: Height(257), ..good.clone() },
+            Extent { data_count: 0, ..good.clone() },
+            Extent { member: 1, ..good.clone() },
+            Extent { length: 0, ..good.clone() },
+            Extent { payload_offset: 1 << 20, ..good.clone() },
+            Extent { payload_offset: u32::MAX, ..good.clone() },
+            Extent { crcs: vec![], ..good.clone() },
+            Extent { crcs: vec![1, 2], ..good },
+        ];
+        for extent in bad {
+            assert!(extent.check().is_err(), "{extent:?}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn blocks_cover_the_range_and_no_more(length in 1u32..1 << 20, a in 0u32..1 << 20, b in 0u32..1 << 20) {
+            let extent = Extent { length, ..extent(&[0]) };
+            let (start, end) = (a.min(b).min(length), a.max(b).min(length));
+            let blocks = extent.blocks_of(start..end);
+            if start == end {
+                prop_assert!(blocks.is_empty());
+            } else {
+                prop_assert!(extent.block_range(blocks.start).contains(&start));
+                prop_assert!(extent.block_range(blocks.end - 1).contains(&(end - 1)));
+            }
+            prop_assert_eq!(extent.blocks_of(0..length).len(), length.div_ceil(CRC_BLOCK) as usize);
+        }
+    }
+}

@@ -54,8 +54,17 @@ impl ExtentPage {
         for entry in &page.entries {
             check_level(page.depth, entry)?;
         }
-        // A sum that overflows cannot be what a writer stored: 2^64 - 1 bytes fit no pool.
-        expect_own(structure, found, own(&page, page.covered().unwrap_or(u64::MAX)))?;
+        let Some(covered) = page.covered() else {
+            let (maximum, found) = (u64::MAX - 1, u64::MAX);
+            return Err(DecodeError::OutOfRange {
+                structure,
+                field: Field::Covered,
+                minimum: 0,
+                maximum,
+                found,
+            });
+        };
+        expect_own(structure, found, own(&page, covered))?;
         Ok(page)
     }
 }

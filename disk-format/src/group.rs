@@ -151,3 +151,42 @@ impl GroupDescriptor {
         Ok(descriptor)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn descriptor() -> GroupDescriptor {
+        let member = |device| Member { device: DeviceIndex(device), segment: SegmentIndex(9) };
+        GroupDescriptor {
+            group: GroupId(1),
+            generation: Generation(2),
+            kind: GroupKind::Data,
+            shape: CodeShape::parse("2+1").unwrap(),
+            log: LogId(3),
+            members: vec![member(0), member(1), member(2)],
+        }
+    }
+
+    #[test]
+    fn byte_form_reads_back() {
+        let descriptor = descriptor();
+        let mut bytes = vec![0; descriptor.encoded_len()];
+        descriptor.write(&mut Writer::new(&mut bytes));
+        let mut reader = Reader::new(Structure::GroupDescriptor, &bytes);
+        assert_eq!(GroupDescriptor::read(&mut reader), Ok(descriptor));
+        assert_eq!(reader.left(), 0);
+    }
+
+    #[test]
+    fn a_device_holds_one_member_only() {
+        let mut twice = descriptor();
+        twice.members[2].device = DeviceIndex(0);
+        let expected =
+            DecodeError::Unknown { structure: Structure::GroupDescriptor, field: Field::Device, found: 0 };
+        assert_eq!(twice.check(), Err(expected));
+        let mut narrow = descriptor();
+        narrow.members.pop();
+        assert!(matches!(narrow.check(), Err(DecodeError::Mismatch { expected: 3, found: 2, .. })));
+    }
+}

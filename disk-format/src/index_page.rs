@@ -46,7 +46,10 @@ pub fn encode_index_page<K: AsRef<[u8]>, V: AsRef<[u8]>>(
     };
     let page = IndexPage { entries: entries.iter().map(entry).collect() };
     for entry in &page.entries {
-        assert!(entry.key.len() <= INDEX_KEY_BYTES_MAX, "keys are built by the key module, which bounds them");
+        assert!(
+            entry.key.len() <= INDEX_KEY_BYTES_MAX,
+            "keys are built by the key module, which bounds them"
+        );
     }
     let ascending = page.entries.iter().zip(page.entries.iter().skip(1)).all(|(a, b)| a.key < b.key);
     assert!(ascending, "a run is merged in key order without repeats");

@@ -388,3 +388,66 @@ fn ordered_u16(number: u16) -> [u8; 2] {
 fn from_ordered_u16(bytes: [u8; 2]) -> u16 {
     u16::from_be_bytes(bytes)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::{Strategy, any, prop_assert, prop_assert_eq, proptest};
+    use proptest::{collection, prop_oneof, strategy::Just};
+
+    /// Names in which the bytes that escaping touches are frequent.
+    fn names() -> impl Strategy<Value = Vec<u8>> {
+        collection::vec(prop_oneof![Just(0u8), Just(1u8), Just(0xffu8), any::<u8>()], 0..12)
+    }
+
+    proptest! {
+        #[test]
+        fn keys_order_as_bucket_and_name(a in names(), b in names(), p in 0u64..3, q in 0u64..3) {
+            let (left, right) = (object_key(BucketId(p), &a), object_key(BucketId(q), &b));
+            prop_assert_eq!(left.cmp(&right), (p, &a).cmp(&(q, &b)));
+            let left = part_key(BucketId(p), &a, [7; 16], 255);
+            let right = part_key(BucketId(q), &b, [7; 16], 256);
+            prop_assert_eq!(left.cmp(&right), (p, &a, 255).cmp(&(q, &b, 256)));
+        }
+
+        #[test]
+        fn a_prefix_meets_exactly_the_names_that_begin_with_it(name in names(), start in names()) {
+            let key = object_key(BucketId(1), &name);
+            let prefix = object_prefix(BucketId(1), &start);
+            prop_assert_eq!(key.starts_with(&prefix), name.starts_with(&start));
+            let end = prefix_end(&prefix).unwrap();
+            prop_assert_eq!(prefix <= key && key < end, name.starts_with(&start));
+        }
+
+        #[test]
+        fn keys_read_back(bucket in any::<u64>(), name in names(), id in any::<[u8; 16]>(), part in any::<u16>()) {
+            let bucket = BucketId(bucket);
+            prop_assert_eq!(decode_object_key(&object_key(bucket, &name)), Ok((bucket, name.clone())));
+            let upload = decode_upload_key(&upload_key(bucket, &name, id));
+            prop_assert_eq!(upload, Ok((bucket, name.clone(), id)));
+            let key = part_key(bucket, &name, id, part);
+            prop_assert_eq!(decode_part_key(&key), Ok((bucket, name.clone(), id, part)));
+            prop_assert!(key.starts_with(&part_prefix(bucket, &name, id)));
+            prop_assert!(decode_object_key(&key).is_err());
+        }
+    }
+
+    #[test]
+    fn prefix_end_carries() {
+        assert_eq!(prefix_end(&[1, 2]), Some(vec![1, 3]));
+        assert_eq!(prefix_end(&[1, 0xff, 0xff]), Some(vec![2]));
+        assert_eq!(prefix_end(&[0xff]), None);
+        assert_eq!(prefix_end(&[]), None);
+    }
+
+    #[test]
+    fn virtual_shards_never_move() {
+        // On disk: which core owns a name follows from these numbers.
+        let mut buffer = 1u64.to_le_bytes().to_vec();
+        buffer.push(b'a');
+        let whole = xxhash_rust::xxh3::xxh3_64(&buffer) >> 52;
+        assert_eq!(u64::from(virtual_shard(BucketId(1), b"a").0), whole);
+        assert!(virtual_shard(BucketId(u64::MAX), b"").0 < VIRTUAL_SHARDS);
+        assert_eq!(SharedId::new(VirtualShard(4095), [9; 14]).vshard(), VirtualShard(4095));
+    }
+}

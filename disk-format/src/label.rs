@@ -24,9 +24,7 @@
 use crate::bytes::{Reader, Writer, checksum, length_u32, magic, version, within};
 use crate::checksum::crc32c;
 use crate::code::CodeShape;
-use crate::constants::{
-    LABEL_BYTES, LABEL_MAGIC, POOL_NAME_BYTES_MAX, SEGMENT_BYTES_MAX, SEGMENT_BYTES_MIN,
-};
+use crate::constants::{LABEL_BYTES, LABEL_MAGIC, POOL_NAME_BYTES_MAX, SEGMENT_BYTES_MAX, SEGMENT_BYTES_MIN};
 use crate::error::{DecodeError, Field, Structure};
 use crate::units::{DeviceId, DeviceIndex, PoolId};
 use crate::version::{FORMAT_VERSION, FeatureFlags};

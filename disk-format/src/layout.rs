@@ -176,7 +176,10 @@ impl fmt::Display for LayoutError {
                 write!(f, "the device has {found} bytes, at least {minimum} are needed")
             }
             Self::SegmentBytes { minimum, maximum, found } => {
-                write!(f, "segments of {found} bytes: want {minimum} to {maximum}, a multiple of {WRITE_UNIT}")
+                write!(
+                    f,
+                    "segments of {found} bytes: want {minimum} to {maximum}, a multiple of {WRITE_UNIT}"
+                )
             }
             Self::TooManySegments { found } => {
                 write!(f, "{found} segments are more than an index can count")
@@ -186,3 +189,58 @@ impl fmt::Display for LayoutError {
 }
 
 impl std::error::Error for LayoutError {}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::{prop_assert, proptest};
+
+    const MIB: u64 = 1024 * 1024;
+
+    #[test]
+    fn zones_of_a_small_device() {
+        let layout = DeviceLayout::new(64 * MIB, MIB).unwrap();
+        assert_eq!(layout.segment_count(), 62);
+        assert_eq!(layout.label_offsets(), [0, 64 * MIB - 256 * 1024]);
+        let slots: Vec<u64> = (0..4).map(|copy| layout.superblock_offset(copy)).collect();
+        let tail = 64 * MIB - 256 * 1024;
+        assert_eq!(slots, [65536, 131_072, tail + 65536, tail + 131_072]);
+        assert_eq!(layout.segment_offset(SegmentIndex(2)), 3 * MIB);
+        assert_eq!(layout.chunk_offset(SegmentIndex(2), RowOffset(5)), 3 * MIB + 5 * 4096);
+        assert_eq!(tail_label_offset(64 * MIB + 5), Some(tail));
+        assert_eq!(tail_label_offset(100), None);
+    }
+
+    #[test]
+    fn what_does_not_fit_is_refused() {
+        let small = DeviceLayout::new(5 * MIB, MIB);
+        assert_eq!(small, Err(LayoutError::DeviceTooSmall { minimum: 5 * MIB + 256 * 1024, found: 5 * MIB }));
+        assert!(DeviceLayout::new(5 * MIB + 256 * 1024, MIB).is_ok());
+        assert!(matches!(DeviceLayout::new(64 * MIB, MIB + 1), Err(LayoutError::SegmentBytes { .. })));
+        assert!(matches!(DeviceLayout::new(64 * MIB, 4096), Err(LayoutError::SegmentBytes { .. })));
+        assert!(matches!(DeviceLayout::new(u64::MAX, MIB), Err(LayoutError::TooManySegments { .. })));
+        assert!(DeviceLayout::new(0, MIB).is_err());
+    }
+
+    #[test]
+    fn default_segments_leave_at_least_512_where_they_can() {
+        assert_eq!(default_segment_bytes(4 << 40, Media::Flash), 128 * MIB);
+        assert_eq!(default_segment_bytes(4 << 40, Media::Disk), 256 * MIB);
+        assert_eq!(default_segment_bytes(32 << 30, Media::Flash), 32 * MIB);
+        assert_eq!(default_segment_bytes(64 * MIB, Media::Disk), MIB);
+        assert_eq!(default_segment_bytes(0, Media::Disk), MIB);
+    }
+
+    proptest! {
+        #[test]
+        fn zones_never_overlap_and_stay_inside(device in 6 * MIB..1 << 44, shift in 0u32..9) {
+            let segment_bytes = MIB << shift;
+            let Ok(layout) = DeviceLayout::new(device, segment_bytes) else { return Ok(()) };
+            let last = SegmentIndex(layout.segment_count() - 1);
+            prop_assert!(layout.superblock_offset(1) + 65536 <= layout.segment_offset(SegmentIndex(0)));
+            prop_assert!(layout.segment_offset(last) + segment_bytes <= layout.label_offsets()[1]);
+            prop_assert!(layout.label_offsets()[1] + 4096 <= layout.superblock_offset(2));
+            prop_assert!(layout.superblock_offset(3) + 65536 <= device);
+        }
+    }
+}

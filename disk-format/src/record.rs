@@ -255,3 +255,61 @@ fn read_mutation(reader: &mut Reader<'_>) -> Result<Mutation, DecodeError> {
     };
     Ok(Mutation { key, value })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::{any, prop_assert_eq, proptest};
+    use proptest::{collection, option};
+
+    #[test]
+    fn a_count_beyond_the_bytes_is_refused_before_allocation() {
+        let mut bytes = Vec::new();
+        encode_record(&Record::Batch(Batch::default()), VirtualShard(1), &mut bytes);
+        bytes[16..20].copy_from_slice(&u32::MAX.to_le_bytes());
+        let crc = record_crc(&bytes);
+        bytes[12..16].copy_from_slice(&crc.to_le_bytes());
+        let read = RecordReader::new(&bytes).next().unwrap();
+        assert!(matches!(read, Err(DecodeError::OutOfRange { field: Field::Count, maximum: 0, .. })));
+    }
+
+    #[test]
+    fn reading_ends_at_the_first_bad_record() {
+        let mut bytes = Vec::new();
+        for vshard in 0..3 {
+            encode_record(&Record::Batch(Batch::default()), VirtualShard(vshard), &mut bytes);
+        }
+        bytes[20 + 16] ^= 1;
+        let read: Vec<_> = RecordReader::new(&bytes).collect();
+        assert_eq!(read.len(), 2);
+        assert!(matches!(read[1], Err(DecodeError::Checksum { .. })));
+    }
+
+    #[test]
+    fn zeroed_space_is_no_record() {
+        let read = RecordReader::new(&[0; 64]).next().unwrap();
+        assert!(matches!(read, Err(DecodeError::Magic { .. })));
+    }
+
+    proptest! {
+        #[test]
+        fn batches_read_back(
+            batches in collection::vec(collection::vec(
+                (collection::vec(any::<u8>(), 0..40), option::of(collection::vec(any::<u8>(), 0..300))), 0..6,
+            ), 0..6),
+        ) {
+            let mut bytes = Vec::new();
+            let mut expected = Vec::new();
+            for (vshard, mutations) in (0u16..).zip(batches) {
+                let mutations = mutations.into_iter().map(|(key, value)| Mutation { key, value }).collect();
+                let record = Record::Batch(Batch { mutations });
+                let before = bytes.len();
+                encode_record(&record, VirtualShard(vshard), &mut bytes);
+                prop_assert_eq!(bytes.len() - before, encoded_len(&record));
+                expected.push((VirtualShard(vshard), record));
+            }
+            let read: Vec<_> = RecordReader::new(&bytes).map(Result::unwrap).collect();
+            prop_assert_eq!(read, expected);
+        }
+    }
+}

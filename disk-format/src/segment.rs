@@ -60,7 +60,8 @@ impl SegmentHeader {
         writer.put(&self.pool.0);
         writer.u64(self.segment_bytes);
         self.descriptor.write(&mut writer);
-        seal(&mut block);
+        let crc = crc32c(block.get(..CRC_OFFSET).unwrap_or_default());
+        Writer::new(block.get_mut(CRC_OFFSET..).unwrap_or_default()).u32(crc);
         block
     }
 
@@ -70,10 +71,13 @@ impl SegmentHeader {
     /// [`DecodeError`] names what is wrong. A segment that was never used gives [`DecodeError::Magic`].
     pub fn decode(bytes: &[u8]) -> Result<Self, DecodeError> {
         let structure = Structure::SegmentHeader;
-        let mut reader = Reader::new(structure, open(structure, bytes)?);
-        magic(structure, SEGMENT_MAGIC, reader.u64(Field::Header)?)?;
+        let mut whole = Reader::new(structure, bytes);
+        magic(structure, SEGMENT_MAGIC, Reader::new(structure, bytes).u64(Field::Header)?)?;
+        let covered = whole.take(Field::Header, CRC_OFFSET)?;
+        let mut reader = Reader::new(structure, covered);
+        reader.u64(Field::Header)?;
         version(structure, VERSION, reader.u16(Field::Version)?)?;
-        verify(structure, bytes)?;
+        checksum(structure, whole.u32(Field::Header)?, crc32c(covered))?;
         let member = reader.u8(Field::Member)?;
         reader.reserved(1)?;
         let epoch = Epoch(reader.u32(Field::Header)?);
@@ -85,21 +89,4 @@ impl SegmentHeader {
         within(structure, Field::Member, 0..=descriptor.members.len() as u64 - 1, u64::from(member))?;
         Ok(Self { pool, descriptor, member, epoch, segment_bytes })
     }
-}
-
-fn seal(block: &mut [u8]) {
-    let Some((covered, crc)) = block.split_last_chunk_mut::<4>() else { unreachable!("a block is longer") };
-    *crc = crc32c(covered).to_le_bytes();
-}
-
-/// What the checksum covers, without the checksum.
-fn open(structure: Structure, bytes: &[u8]) -> Result<&[u8], DecodeError> {
-    Reader::new(structure, bytes).take(Field::Header, SEGMENT_HEADER_BYTES)?;
-    Ok(bytes.get(..CRC_OFFSET).unwrap_or_default())
-}
-
-fn verify(structure: Structure, bytes: &[u8]) -> Result<(), DecodeError> {
-    let mut reader = Reader::new(structure, bytes);
-    let covered = reader.take(Field::Header, CRC_OFFSET)?;
-    checksum(structure, reader.u32(Field::Header)?, crc32c(covered))
 }

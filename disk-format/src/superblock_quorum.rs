@@ -51,7 +51,9 @@ pub enum QuorumError {
 ///
 /// # Errors
 /// [`QuorumError`] says why none can be trusted.
-pub fn choose(copies: &[(DeviceIndex, u8, Result<Superblock, DecodeError>)]) -> Result<Superblock, QuorumError> {
+pub fn choose(
+    copies: &[(DeviceIndex, u8, Result<Superblock, DecodeError>)],
+) -> Result<Superblock, QuorumError> {
     let mut readable: Vec<(DeviceIndex, &Superblock)> = copies
         .iter()
         .filter_map(|(device, _, copy)| copy.as_ref().ok().map(|superblock| (*device, superblock)))
@@ -66,9 +68,10 @@ pub fn choose(copies: &[(DeviceIndex, u8, Result<Superblock, DecodeError>)]) -> 
     // Stable, newest first, so that the answer depends only on the order of the input.
     readable.sort_by_key(|(_, superblock)| std::cmp::Reverse(superblock.sequence));
     for same in readable.chunk_by(|(_, a), (_, b)| a.sequence == b.sequence) {
-        let mut agreed = same.iter().map(|(_, copy)| *copy).filter(|copy| {
-            same.iter().filter(|(_, other)| copy.agrees(other)).count() >= AGREEING_COPIES
-        });
+        let mut agreed = same
+            .iter()
+            .map(|(_, copy)| *copy)
+            .filter(|copy| same.iter().filter(|(_, other)| copy.agrees(other)).count() >= AGREEING_COPIES);
         let Some(chosen) = agreed.next() else { continue };
         if agreed.any(|other| !other.agrees(chosen)) {
             return Err(QuorumError::Split { sequence: chosen.sequence });
@@ -100,3 +103,90 @@ impl fmt::Display for QuorumError {
 }
 
 impl std::error::Error for QuorumError {}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::code::CodeShape;
+    use crate::error::Structure;
+    use crate::units::{DeviceId, Epoch};
+    use crate::version::FeatureFlags;
+
+    type Copy = (DeviceIndex, u8, Result<Superblock, DecodeError>);
+
+    fn superblock(device: u8, sequence: u64, cores: u16) -> Superblock {
+        Superblock {
+            pool: PoolId([1; 16]),
+            device: DeviceId([device; 16]),
+            sequence,
+            epoch: Epoch(1),
+            shape: CodeShape::parse("1+1").unwrap(),
+            segment_bytes: 1 << 20,
+            features: FeatureFlags::default(),
+            devices: vec![],
+            checkpoint: vec![],
+            checkpoint_bytes: 0,
+            cores,
+            clean: false,
+        }
+    }
+
+    /// One line per device: each copy is a sequence, `x` unreadable, `'` another content of that sequence.
+    fn copies(lines: &[&str]) -> Vec<Copy> {
+        let mut copies = Vec::new();
+        for (device, line) in (0u8..).zip(lines) {
+            for (copy, text) in (0u8..).zip(line.split(' ')) {
+                let bad = DecodeError::Checksum { structure: Structure::Superblock, expected: 1, found: 2 };
+                let content = text.trim_end_matches('\'').parse().map_err(|_| bad);
+                let cores = if text.ends_with('\'') { 9 } else { 4 };
+                let content = content.map(|sequence| superblock(device, sequence, cores));
+                copies.push((DeviceIndex(u16::from(device)), copy, content));
+            }
+        }
+        copies
+    }
+
+    fn chosen(lines: &[&str]) -> Result<u64, QuorumError> {
+        choose(&copies(lines)).map(|superblock| superblock.sequence)
+    }
+
+    #[test]
+    fn each_crash_gives_the_old_or_the_new_one() {
+        assert_eq!(chosen(&["7 7 7 7", "7 7 7 7"]), Ok(7));
+        // In the first wave, nothing flushed; one copy written; all of the wave torn.
+        assert_eq!(chosen(&["8 7 7 7", "7 7 7 7"]), Ok(7));
+        assert_eq!(chosen(&["x 7 x 7", "x 7 x 7"]), Ok(7));
+        // Behind the first wave, and inside the second.
+        assert_eq!(chosen(&["8 7 8 7", "8 7 8 7"]), Ok(8));
+        assert_eq!(chosen(&["8 x 8 x", "8 x 8 x"]), Ok(8));
+        // One device, either wave.
+        assert_eq!(chosen(&["x 7 x 7"]), Ok(7));
+        assert_eq!(chosen(&["8 x 8 x"]), Ok(8));
+        // Agreement across devices counts.
+        assert_eq!(chosen(&["8 x x x", "8 x x x"]), Ok(8));
+        // A device that was away is outvoted by newer ones however many copies it has.
+        assert_eq!(chosen(&["3 3 3 3", "8 8 x x"]), Ok(8));
+    }
+
+    #[test]
+    fn without_agreement_nothing_is_trusted() {
+        assert_eq!(chosen(&[]), Err(QuorumError::NoneReadable { copies: 0 }));
+        assert_eq!(chosen(&["x x x x"]), Err(QuorumError::NoneReadable { copies: 4 }));
+        assert_eq!(chosen(&["8 x x x"]), Err(QuorumError::NoAgreement { readable: 1, newest: 8 }));
+        assert_eq!(chosen(&["8 7 6 5"]), Err(QuorumError::NoAgreement { readable: 4, newest: 8 }));
+        assert_eq!(chosen(&["8 8' 7 7"]), Ok(7));
+        assert_eq!(chosen(&["8 8 8' 8'"]), Err(QuorumError::Split { sequence: 8 }));
+    }
+
+    #[test]
+    fn a_foreign_device_is_named() {
+        let mut copies = copies(&["7 7 7 7", "7 7 7 7"]);
+        let foreign = PoolId([2; 16]);
+        if let Some((_, _, Ok(superblock))) = copies.get_mut(5) {
+            superblock.pool = foreign;
+        }
+        let expected = PoolId([1; 16]);
+        let error = QuorumError::MixedPools { expected, found: foreign, device: DeviceIndex(1) };
+        assert_eq!(choose(&copies), Err(error));
+    }
+}

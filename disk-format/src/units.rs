@@ -1,5 +1,9 @@
 //! Newtypes of everything that is counted or addressed on a device. Conversions between them are named
 //! functions here and nowhere else.
+#![expect(
+    missing_debug_implementations,
+    reason = "rkyv's derive gives a tuple struct's resolver no Debug; all that is declared here has it"
+)]
 
 use crate::constants::WRITE_UNIT;
 use rkyv::{Archive, Deserialize, Serialize};
@@ -94,7 +98,7 @@ integer! {
     LogId(u16)
 }
 integer! {
-    /// Position of a row in its log, counted from 1; 0 for rows outside a log.
+    /// Position of a row in its log, counted from 1.
     RowSequence(u64)
 }
 integer! {

@@ -1,0 +1,17 @@
+//! A segment header: never panics, and what is accepted reads back the same after it was written again.
+#![no_main]
+
+use ashlar_disk_format::segment::SegmentHeader;
+use ashlar_disk_format_fuzz as seal;
+use libfuzzer_sys::fuzz_target;
+
+fuzz_target!(|data: &[u8]| {
+    check(data);
+    check(&seal::block(data, 4096));
+});
+
+fn check(data: &[u8]) {
+    let Ok(header) = SegmentHeader::decode(data) else { return };
+    let bytes = header.encode();
+    assert_eq!(bytes, data[..bytes.len()]);
+}

@@ -1,0 +1,27 @@
+//! What the index stores under a key: `kind u8 ‖ version u8 ‖ rkyv archive`. The kind repeats the key's space,
+//! so that a value is understood without its key.
+
+/// Where bodies and parts are.
+pub mod body;
+/// Kinds, encoders and decoders.
+pub mod codec;
+/// The records.
+pub mod records;
+
+pub use body::{
+    ArchivedBody, ArchivedBodyEntry, ArchivedPartInfo, ArchivedPartTable, Body, BodyEntry, PartInfo,
+    PartTable,
+};
+pub use codec::{
+    ValueKind, access_bucket, access_object, access_part, access_shared, access_shared_ref, access_unref,
+    access_upload, decode_bucket, decode_object, decode_part, decode_shared, decode_shared_ref, decode_unref,
+    decode_upload, encode_bucket, encode_object, encode_part, encode_shared, encode_shared_ref, encode_unref,
+    encode_upload, extents, value_kind,
+};
+pub use records::{
+    ArchivedBucketRecord, ArchivedBucketState, ArchivedChecksum, ArchivedEtag, ArchivedMetadata,
+    ArchivedObjectRecord, ArchivedPartRecord, ArchivedSharedRecord, ArchivedSharedRefRecord,
+    ArchivedUnrefRecord, ArchivedUploadRecord, ArchivedUploadState, BucketRecord, BucketState, Checksum,
+    Etag, Metadata, ObjectRecord, PartRecord, SharedRecord, SharedRefRecord, UnrefRecord, UploadRecord,
+    UploadState,
+};

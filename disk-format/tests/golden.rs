@@ -1,0 +1,153 @@
+//! The bytes of every structure, as this version writes them, are kept in `tests/golden/*.hex`. Every build
+//! must write the same bytes and read them back to the same values: a difference is a format change.
+//!
+//! `ASHLAR_GOLDEN=write cargo test -p ashlar-disk-format --test golden` stores images that do not exist yet. It
+//! never changes one that does: a new version gets a new file.
+
+#[cfg(test)]
+mod fixtures;
+
+#[cfg(test)]
+mod tests {
+    use super::fixtures as f;
+    use ashlar_disk_format::DecodeError;
+    use ashlar_disk_format::checkpoint::Checkpoint;
+    use ashlar_disk_format::chunk::{ChunkHeader, header_bytes};
+    use ashlar_disk_format::extent::Extent;
+    use ashlar_disk_format::extent_page::ExtentPage;
+    use ashlar_disk_format::index_page::IndexPageView;
+    use ashlar_disk_format::key;
+    use ashlar_disk_format::label::{Label, Probe};
+    use ashlar_disk_format::record::{Record, RecordReader};
+    use ashlar_disk_format::run_manifest::RunManifest;
+    use ashlar_disk_format::segment::SegmentHeader;
+    use ashlar_disk_format::superblock::Superblock;
+    use ashlar_disk_format::value;
+
+    #[test]
+    fn this_build_writes_the_stored_bytes() {
+        let write = std::env::var_os("ASHLAR_GOLDEN").is_some_and(|value| value == "write");
+        for (name, bytes) in f::images() {
+            if write && !f::path(name).exists() {
+                std::fs::write(f::path(name), f::print(&bytes)).unwrap();
+            }
+            assert_eq!(f::print(&f::stored(name)), f::print(&bytes), "{name}");
+        }
+    }
+
+    #[test]
+    fn roots_read_back() {
+        assert_eq!(Label::decode(&f::stored("label")), Ok(f::label()));
+        assert_eq!(Label::probe(&f::stored("label")), Probe::Ours(Box::new(f::label())));
+        assert_eq!(Superblock::decode_copy(&f::stored("superblock")), Ok((f::superblock(), 2)));
+        assert_eq!(SegmentHeader::decode(&f::stored("segment_header")), Ok(f::segment_header()));
+        assert_eq!(Checkpoint::decode(&f::stored("checkpoint")), Ok(f::checkpoint()));
+        assert_eq!(RunManifest::decode(&f::stored("run_manifest")), Ok(f::run_manifest()));
+        assert_eq!(ExtentPage::decode(&f::stored("extent_page")), Ok(f::extent_page()));
+        assert_eq!(
+            Extent::list_decode(&f::stored("extent_list")),
+            Ok(vec![f::extent(448), f::long_extent()])
+        );
+    }
+
+    #[test]
+    fn a_damaged_label_is_not_called_foreign() {
+        let mut bytes = f::stored("label");
+        bytes[100] ^= 1;
+        assert!(matches!(Label::probe(&bytes), Probe::Damaged(DecodeError::Checksum { .. })));
+        assert_eq!(Label::probe(&[0; 4096]), Probe::NotOurs);
+        assert_eq!(Label::probe(&[]), Probe::NotOurs);
+        assert!(matches!(Label::probe(&bytes[..100]), Probe::Damaged(DecodeError::Short { .. })));
+    }
+
+    #[test]
+    fn the_object_is_found_in_either_chunk() {
+        for (name, member) in [("chunk_data", 0), ("chunk_parity", 2)] {
+            let chunk = f::stored(name);
+            let header = ChunkHeader::decode(&chunk).unwrap();
+            assert_eq!(header, f::chunk_header(member));
+            let group = f::descriptor();
+            assert_eq!(header.expect(group.group, group.generation, header.row, member), Ok(()));
+            assert!(header.expect(group.group, group.generation, header.row, 1).is_err());
+            let payload = &chunk[header_bytes(3)..];
+            assert_eq!(header.verify_payload(member, payload), Ok(()));
+            let records = &payload[..usize::try_from(header.record_bytes).unwrap()];
+            let read: Vec<_> = RecordReader::new(records).collect::<Result<_, _>>().unwrap();
+            assert_eq!(read, [(f::vshard(), f::batch(f::payload_offset()))]);
+            let Record::Batch(batch) = &read[0].1 else { panic!("a batch was written") };
+            let (bucket, key) = key::decode_object_key(&batch.mutations[0].key).unwrap();
+            assert_eq!((bucket, key.as_slice()), (f::BUCKET, f::NAME));
+            let object = value::decode_object(batch.mutations[0].value.as_ref().unwrap()).unwrap();
+            let extent = object.extents().next().unwrap();
+            let start = usize::try_from(extent.payload_offset).unwrap();
+            let body = &payload[start..start + f::BODY.len()];
+            assert_eq!(extent.verify(0, body), Ok(()));
+            assert_eq!(body, f::BODY);
+        }
+    }
+
+    #[test]
+    fn records_read_back() {
+        let bytes: Vec<u8> = ["record_batch", "record_group_open", "record_next_log_group"]
+            .iter()
+            .flat_map(|name| f::stored(name))
+            .collect();
+        let read: Vec<_> = RecordReader::new(&bytes).map(|record| record.unwrap().1).collect();
+        let expected = [
+            f::batch(f::payload_offset()),
+            Record::GroupOpen(f::descriptor()),
+            Record::NextLogGroup(f::descriptor()),
+        ];
+        assert_eq!(read, expected);
+    }
+
+    #[test]
+    fn an_index_page_is_searched_in_place() {
+        let bytes = f::stored("index_page");
+        for page in [IndexPageView::validate(&bytes).unwrap(), IndexPageView::trusted(&bytes).unwrap()] {
+            assert_eq!((page.run(), page.page_number(), page.len()), (7, 3, 4));
+            for (index, (key, value)) in f::index_entries().iter().enumerate() {
+                assert_eq!(page.find(key), Ok(index));
+                assert_eq!(page.key(index), key.as_slice());
+                assert_eq!(page.value(index), value.as_deref());
+            }
+            assert_eq!(page.find(&key::object_key(f::BUCKET, b"aa")), Err(2));
+            assert_eq!(page.find(&[]), Err(0));
+            assert_eq!(page.find(&[0xff]), Err(4));
+            assert_eq!((page.key(4), page.value(4)), (&[][..], None));
+        }
+    }
+
+    #[test]
+    fn values_read_back() {
+        assert_eq!(value::decode_bucket(&f::stored("value_bucket")), Ok(f::bucket()));
+        assert_eq!(value::decode_object(&f::stored("value_object")), Ok(f::object(f::payload_offset())));
+        let multipart = f::stored("value_object_multipart");
+        assert_eq!(value::decode_object(&multipart), Ok(f::multipart_object()));
+        assert_eq!(value::access_object(&multipart).unwrap().size.to_native(), f::multipart_object().size);
+        assert_eq!(value::decode_upload(&f::stored("value_upload")), Ok(f::upload()));
+        assert_eq!(value::decode_part(&f::stored("value_part")), Ok(f::part()));
+        assert_eq!(value::decode_shared(&f::stored("value_shared")), Ok(f::shared()));
+        assert_eq!(value::decode_shared_ref(&f::stored("value_shared_ref")), Ok(f::shared_ref()));
+        assert_eq!(value::decode_unref(&f::stored("value_unref")), Ok(f::unref()));
+        let wrong = value::decode_part(&multipart);
+        assert!(matches!(wrong, Err(DecodeError::Mismatch { expected: 4, found: 2, .. })));
+        let group = f::descriptor();
+        let held: Vec<_> = value::extents(&multipart).unwrap().collect();
+        assert_eq!(held, [(group.group, group.generation, 5)]);
+        assert_eq!(value::extents(&f::stored("value_bucket")).unwrap().count(), 0);
+    }
+
+    #[test]
+    fn keys_read_back() {
+        assert_eq!(key::decode_bucket_key(&f::stored("key_bucket")).as_deref(), Ok("first"));
+        assert_eq!(key::decode_object_key(&f::stored("key_object")), Ok((f::BUCKET, b"a\0b".to_vec())));
+        let upload = key::decode_upload_key(&f::stored("key_upload"));
+        assert_eq!(upload, Ok((f::BUCKET, f::NAME.to_vec(), f::UPLOAD)));
+        let part = key::decode_part_key(&f::stored("key_part"));
+        assert_eq!(part, Ok((f::BUCKET, f::NAME.to_vec(), f::UPLOAD, 258)));
+        assert_eq!(key::decode_shared_key(&f::stored("key_shared")), Ok(f::shared_id()));
+        assert_eq!(key::decode_shared_ref_key(&f::stored("key_shared_ref")), Ok((f::shared_id(), 9)));
+        assert_eq!(key::decode_unref_key(&f::stored("key_unref")), Ok((f::shared_id(), 9)));
+    }
+}
