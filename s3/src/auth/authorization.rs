@@ -35,10 +35,15 @@ impl<'a> CredentialScope<'a> {
     pub fn parse(credential: &'a str) -> Option<Self> {
         let mut parts = credential.rsplitn(5, '/');
         let terminator = parts.next()?;
-        let (service, region, date, access_key) = (parts.next()?, parts.next()?, parts.next()?, parts.next()?);
+        let (service, region, date, access_key) =
+            (parts.next()?, parts.next()?, parts.next()?, parts.next()?);
         let is_date = date.len() == 8 && date.bytes().all(|byte| byte.is_ascii_digit());
-        (terminator == "aws4_request" && is_date && !access_key.is_empty())
-            .then_some(Self { access_key, date, region, service })
+        (terminator == "aws4_request" && is_date && !access_key.is_empty()).then_some(Self {
+            access_key,
+            date,
+            region,
+            service,
+        })
     }
 }
 
@@ -67,7 +72,8 @@ impl<'a> SignatureParts<'a> {
                 return Err(malformed);
             }
         }
-        let (Some(credential), Some(signed_headers), Some(signature)) = (credential, signed_headers, signature)
+        let (Some(credential), Some(signed_headers), Some(signature)) =
+            (credential, signed_headers, signature)
         else {
             return Err(malformed);
         };
@@ -117,7 +123,8 @@ mod tests {
         let signature = "f0e8bdb87c964420e857bd35b5d6ed310bd44f0170aba48dd91039c6036bdb41";
         let text = header("A/K/20130524/us-east-1/s3/aws4_request", "host;range;x-amz-date", signature);
         let parts = SignatureParts::parse(text.as_bytes()).unwrap();
-        let scope = CredentialScope { access_key: "A/K", date: "20130524", region: "us-east-1", service: "s3" };
+        let scope =
+            CredentialScope { access_key: "A/K", date: "20130524", region: "us-east-1", service: "s3" };
         assert_eq!(parts.scope, scope);
         assert_eq!(parts.signed_headers, "host;range;x-amz-date");
         assert_eq!(hex::encode(parts.signature), signature);
@@ -146,7 +153,11 @@ mod tests {
             assert!(matches!(error, AuthError::HeaderMalformed(_)), "{text}");
         }
         for text in ["AWS AKID:sig", "AWS4-ECDSA-P256-SHA256 Credential=x", "Basic abc", ""] {
-            assert_eq!(SignatureParts::parse(text.as_bytes()), Err(AuthError::UnsupportedMechanism), "{text}");
+            assert_eq!(
+                SignatureParts::parse(text.as_bytes()),
+                Err(AuthError::UnsupportedMechanism),
+                "{text}"
+            );
         }
     }
 }

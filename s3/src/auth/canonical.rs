@@ -4,7 +4,7 @@
 
 use crate::auth::presigned::SIGNATURE_PARAMETER;
 use crate::http::head::RequestHead;
-use crate::http::percent::{Plus, escape, is_unreserved, next_byte};
+use crate::http::percent::{escape, is_unreserved, next_byte};
 use crate::http::query::Query;
 use sha2::{Digest, Sha256};
 
@@ -56,7 +56,7 @@ pub(super) fn write_request(
 
 fn write_path(sink: &mut impl Sink, raw: &[u8]) {
     let mut rest = raw;
-    while let Some((byte, escaped, tail)) = next_byte(rest, Plus::Literal) {
+    while let Some((byte, escaped, tail)) = next_byte(rest) {
         // An escaped slash belongs to a key and stays escaped; a plain one separates.
         if is_unreserved(byte) || (byte == b'/' && !escaped) {
             sink.put(&[byte]);

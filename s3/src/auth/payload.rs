@@ -61,7 +61,9 @@ impl VerifiedBody {
     pub fn new(proof: &Authenticated, head: &RequestHead<'_>, payload_limit: u64) -> Result<Self, S3Failure> {
         let (coding, check) = match proof.payload() {
             PayloadMode::Unsigned => (BodyCoding::Plain, Check::None),
-            PayloadMode::Hashed(expected) => (BodyCoding::Plain, Check::Hash { hasher: Sha256::new(), expected }),
+            PayloadMode::Hashed(expected) => {
+                (BodyCoding::Plain, Check::Hash { hasher: Sha256::new(), expected })
+            }
             PayloadMode::StreamingUnsignedTrailer => {
                 (BodyCoding::AwsChunked { signed: false, trailer: true }, Check::None)
             }

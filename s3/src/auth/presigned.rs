@@ -1,6 +1,8 @@
 //! The query parameters of presigned URLs.
 
-use crate::auth::authorization::{ALGORITHM, CredentialScope, SignatureParts, is_header_list, parse_signature};
+use crate::auth::authorization::{
+    ALGORITHM, CredentialScope, SignatureParts, is_header_list, parse_signature,
+};
 use crate::auth::error::AuthError;
 use crate::http::query::Query;
 use crate::limits::PRESIGNED_EXPIRES_S_MAX;

@@ -19,7 +19,9 @@ impl core::fmt::Debug for SigningKey {
 
 /// HMAC-SHA-256 over consecutive pieces.
 fn hmac(key: &[u8], pieces: &[&[u8]]) -> [u8; 32] {
-    let Ok(mut mac) = Hmac::<Sha256>::new_from_slice(key) else { unreachable!("HMAC takes keys of any length") };
+    let Ok(mut mac) = Hmac::<Sha256>::new_from_slice(key) else {
+        unreachable!("HMAC takes keys of any length")
+    };
     for piece in pieces {
         mac.update(piece);
     }
@@ -39,7 +41,12 @@ impl SigningKey {
 
     /// Signs a canonical request by its hash.
     #[must_use]
-    pub fn sign_request(&self, date: &[u8; AMZ_DATE_BYTES], scope: &ScopeText, request_hash: &[u8; 32]) -> [u8; 32] {
+    pub fn sign_request(
+        &self,
+        date: &[u8; AMZ_DATE_BYTES],
+        scope: &ScopeText,
+        request_hash: &[u8; 32],
+    ) -> [u8; 32] {
         self.sign(&[ALGORITHM.as_bytes(), b"\n", date, b"\n", scope.as_bytes(), b"\n", &hex_of(request_hash)])
     }
 
@@ -139,11 +146,7 @@ mod tests {
             ),
             ("GET /%E1%88%B4", "", "8318018e0b0f223aa2bbf98705b62bb787dc9c0e678f255a891fd03141be5d85"),
             ("POST /", "", "5da7c1a2acd57cee7505fc6676e4e544621c30862966e37dddb68e92efbe5d6b"),
-            (
-                "POST /?Param1=value1",
-                "",
-                "28038455d6de14eafc1f9222cf5aa6f1a96197d7deb8263271d420d138af7f11",
-            ),
+            ("POST /?Param1=value1", "", "28038455d6de14eafc1f9222cf5aa6f1a96197d7deb8263271d420d138af7f11"),
         ];
         for (line, headers, expected) in rows {
             let bytes = format!(

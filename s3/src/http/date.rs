@@ -84,7 +84,8 @@ pub fn parse_amz_date(text: &[u8]) -> Option<Timestamp> {
 /// Reads any of the three HTTP formats. `None` means that the header is to be ignored.
 #[must_use]
 pub fn parse_http_date(text: &[u8]) -> Option<Timestamp> {
-    let mut words = text.trim_ascii().split(|byte| matches!(byte, b' ' | b',' | b'-')).filter(|word| !word.is_empty());
+    let mut words =
+        text.trim_ascii().split(|byte| matches!(byte, b' ' | b',' | b'-')).filter(|word| !word.is_empty());
     let _weekday = words.next()?;
     let second = words.next()?;
     let (year, month, day, clock) = if second.first()?.is_ascii_digit() {
@@ -167,8 +168,14 @@ mod tests {
     #[test]
     fn nonsense_is_ignored() {
         for text in [
-            "", "now", "Sun, 06 Nov 1994", "Sun, 31 Feb 1994 08:49:37 GMT", "Sun, 06 Nov 1994 25:49:37 GMT",
-            "Sun, 06 Nov 1994 08:49:37 CET", "Sun, 06 Nov 1994 08:49:37 GMT x", "Sun, 06 Nov 194 08:49:37 GMT",
+            "",
+            "now",
+            "Sun, 06 Nov 1994",
+            "Sun, 31 Feb 1994 08:49:37 GMT",
+            "Sun, 06 Nov 1994 25:49:37 GMT",
+            "Sun, 06 Nov 1994 08:49:37 CET",
+            "Sun, 06 Nov 1994 08:49:37 GMT x",
+            "Sun, 06 Nov 194 08:49:37 GMT",
         ] {
             assert_eq!(parse_http_date(text.as_bytes()), None, "{text}");
         }

@@ -229,7 +229,9 @@ mod tests {
         let modified = Timestamp::from_second(784_111_777).unwrap();
         let judge = |lines: &str| {
             with_head(lines, |head| {
-                ReadConditions::of_copy_source(head).evaluate_copy_source("a", modified).map_err(|it| it.error)
+                ReadConditions::of_copy_source(head)
+                    .evaluate_copy_source("a", modified)
+                    .map_err(|it| it.error)
             })
         };
         let both = "x-amz-copy-source-if-match: a\r\n\

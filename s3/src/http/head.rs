@@ -386,10 +386,7 @@ fn unique_host<'buf>(
     Ok(host)
 }
 
-fn decide_framing(
-    headers: &[httparse::Header<'_>],
-    version: HttpVersion,
-) -> Result<BodyFraming, HeadError> {
+fn decide_framing(headers: &[httparse::Header<'_>], version: HttpVersion) -> Result<BodyFraming, HeadError> {
     let mut lengths = named(headers, "content-length");
     let mut encodings = named(headers, "transfer-encoding");
     match (lengths.next(), encodings.next()) {
@@ -441,8 +438,12 @@ impl From<HeadError> for S3Failure {
             HeadError::TooManyHeaders { .. } => Self::new(S3Error::RequestHeaderSectionTooLarge),
             HeadError::TargetTooLong { .. } | HeadError::InvalidTarget => Self::new(S3Error::InvalidURI),
             HeadError::UnknownMethod => Self::new(S3Error::MethodNotAllowed),
-            HeadError::UnknownVersion => Self::new(S3Error::InvalidRequest).message("The HTTP version is not supported."),
-            HeadError::MissingHost => Self::new(S3Error::MissingSecurityHeader).note(DetailName::Header, "host"),
+            HeadError::UnknownVersion => {
+                Self::new(S3Error::InvalidRequest).message("The HTTP version is not supported.")
+            }
+            HeadError::MissingHost => {
+                Self::new(S3Error::MissingSecurityHeader).note(DetailName::Header, "host")
+            }
             HeadError::InvalidTransferEncoding => {
                 Self::new(S3Error::NotImplemented).note(DetailName::Header, "Transfer-Encoding")
             }
@@ -452,7 +453,9 @@ impl From<HeadError> for S3Failure {
             | HeadError::ConflictingHost
             | HeadError::ControlByte { .. }
             | HeadError::FoldedHeader
-            | HeadError::Syntax => Self::new(S3Error::InvalidRequest).message("The request is not valid HTTP."),
+            | HeadError::Syntax => {
+                Self::new(S3Error::InvalidRequest).message("The request is not valid HTTP.")
+            }
         }
     }
 }
@@ -503,7 +506,10 @@ mod tests {
             ("Content-Length: \r\n", HeadError::InvalidLength),
             ("Content-Length: 9223372036854775808\r\n", HeadError::InvalidLength),
             ("Transfer-Encoding: gzip, chunked\r\n", HeadError::InvalidTransferEncoding),
-            ("Transfer-Encoding: chunked\r\nTransfer-Encoding: chunked\r\n", HeadError::InvalidTransferEncoding),
+            (
+                "Transfer-Encoding: chunked\r\nTransfer-Encoding: chunked\r\n",
+                HeadError::InvalidTransferEncoding,
+            ),
             ("Transfer-Encoding: xchunked\r\n", HeadError::InvalidTransferEncoding),
             ("A: b\r\n c\r\n", HeadError::FoldedHeader),
             ("Content-Length : 1\r\n", HeadError::Syntax),
@@ -518,7 +524,9 @@ mod tests {
 
     #[test]
     fn control_bytes_are_refused_wherever_they_stand() {
-        for line in ["A: b\nC: d\r\n", "A: b\0\r\n", "A: b\rc\r\n", "A: \x01\r\n", "A\0: b\r\n", "A: \x7f\r\n"] {
+        for line in
+            ["A: b\nC: d\r\n", "A: b\0\r\n", "A: b\rc\r\n", "A: \x01\r\n", "A\0: b\r\n", "A: \x7f\r\n"]
+        {
             assert!(matches!(error(&head(line)), HeadError::ControlByte { .. }), "{line:?}");
         }
         assert!(matches!(error(b"GET / HTTP/1.1\nHost: h\n\n"), HeadError::ControlByte { .. }));

@@ -33,8 +33,14 @@ pub struct ChecksumRequest {
 }
 
 /// System metadata that is stored with an object and sent back as it came.
-pub const STORED_HEADERS: [&str; 6] =
-    ["content-type", "cache-control", "content-disposition", "content-encoding", "content-language", "expires"];
+pub const STORED_HEADERS: [&str; 6] = [
+    "content-type",
+    "cache-control",
+    "content-disposition",
+    "content-encoding",
+    "content-language",
+    "expires",
+];
 
 fn invalid(header: &'static str) -> S3Failure {
     S3Failure::new(S3Error::InvalidArgument).note(DetailName::ArgumentName, header)
@@ -111,14 +117,20 @@ pub fn content_md5(head: &RequestHead<'_>) -> Result<Option<[u8; 16]>, S3Failure
 /// What the head says about checksums.
 ///
 /// # Errors
-/// `InvalidRequest` for unknown names, several values, a value and a trailer together, or a wrong value.
+/// `InvalidRequest` for unknown names, several values, a value and a trailer together, or a wrong value;
+/// `NotImplemented` for a value of an algorithm that we do not have.
 pub fn checksum(head: &RequestHead<'_>) -> Result<ChecksumRequest, S3Failure> {
     let refuse = |message| Err(S3Failure::new(S3Error::InvalidRequest).message(message));
     let mut request = ChecksumRequest::default();
+    if head.headers().any(|(name, _)| is_unknown_checksum(name)) {
+        return Err(S3Failure::new(S3Error::NotImplemented).note(DetailName::Header, "x-amz-checksum-*"));
+    }
     for algorithm in ChecksumAlgorithm::ALL {
         let Some(base64) = text(head, algorithm.header_name())? else { continue };
         if request.value.is_some() {
-            return refuse("Expecting a single x-amz-checksum- header. Multiple checksum Types are not allowed.");
+            return refuse(
+                "Expecting a single x-amz-checksum- header. Multiple checksum Types are not allowed.",
+            );
         }
         let Some(value) = ChecksumValue::parse(algorithm, base64) else {
             return refuse("Value for the x-amz-checksum- header is invalid.");
@@ -150,6 +162,16 @@ pub fn checksum(head: &RequestHead<'_>) -> Result<ChecksumRequest, S3Failure> {
     }
     Ok(request)
 }
+
+/// A checksum that we cannot compute must not pass for one that was checked.
+fn is_unknown_checksum(name: &str) -> bool {
+    let Some((start, rest)) = name.split_at_checked(CHECKSUM_PREFIX.len()) else { return false };
+    let is_setting =
+        ["algorithm", "type", "mode"].into_iter().any(|setting| rest.eq_ignore_ascii_case(setting));
+    start.eq_ignore_ascii_case(CHECKSUM_PREFIX) && !is_setting && ChecksumAlgorithm::of_header(name).is_none()
+}
+
+const CHECKSUM_PREFIX: &str = "x-amz-checksum-";
 
 /// Whether the client wants to see checksums (`x-amz-checksum-mode: ENABLED`).
 #[must_use]
@@ -197,7 +219,9 @@ fn split_version(raw: &[u8]) -> (&[u8], Option<&[u8]>) {
 
 #[cfg(test)]
 mod tests {
-    use super::{checksum, content_md5, copy_source, decoded_content_length, metadata, stored_content_encoding};
+    use super::{
+        checksum, content_md5, copy_source, decoded_content_length, metadata, stored_content_encoding,
+    };
     use crate::error::S3Error;
     use crate::http::head;
     use crate::value::checksum::ChecksumAlgorithm;
@@ -225,8 +249,9 @@ mod tests {
     #[test]
     fn copy_sources() {
         let read = |value: &str| {
-            with_head(&format!("x-amz-copy-source: {value}\r\n"), copy_source)
-                .map(|source| source.map(|it| (it.bucket.to_string(), it.key.as_str().to_owned(), it.version_id)))
+            with_head(&format!("x-amz-copy-source: {value}\r\n"), copy_source).map(|source| {
+                source.map(|it| (it.bucket.to_string(), it.key.as_str().to_owned(), it.version_id))
+            })
         };
         let plain = |key: &str| Ok(Some(("abc".to_owned(), key.to_owned(), None)));
         assert_eq!(read("abc/k"), plain("k"));
@@ -242,7 +267,8 @@ mod tests {
 
     #[test]
     fn checksums() {
-        let value = with_head("x-amz-checksum-crc32: y/Q5Jg==\r\nx-amz-sdk-checksum-algorithm: crc32\r\n", checksum);
+        let value =
+            with_head("x-amz-checksum-crc32: y/Q5Jg==\r\nx-amz-sdk-checksum-algorithm: crc32\r\n", checksum);
         let value = value.unwrap();
         assert_eq!(value.value.unwrap().as_bytes(), [0xcb, 0xf4, 0x39, 0x26]);
         assert_eq!(value.algorithm, Some(ChecksumAlgorithm::Crc32));
@@ -256,7 +282,11 @@ mod tests {
             "x-amz-checksum-algorithm: CRC16\r\n",
             "x-amz-checksum-type: PARTIAL\r\n",
         ] {
-            assert_eq!(with_head(lines, checksum).map_err(|it| it.error), Err(S3Error::InvalidRequest), "{lines}");
+            assert_eq!(
+                with_head(lines, checksum).map_err(|it| it.error),
+                Err(S3Error::InvalidRequest),
+                "{lines}"
+            );
         }
     }
 
@@ -266,9 +296,13 @@ mod tests {
         assert_eq!(md5("Content-MD5: \r\n"), Err(S3Error::InvalidDigest));
         assert_eq!(md5("Content-MD5: AAAA\r\n"), Err(S3Error::InvalidDigest));
         assert_eq!(md5("Content-MD5: AAAAAAAAAAAAAAAAAAAAAA==\r\n"), Ok(Some([0; 16])));
-        assert_eq!(with_head("x-amz-decoded-content-length: 66560\r\n", decoded_content_length), Ok(Some(66_560)));
+        assert_eq!(
+            with_head("x-amz-decoded-content-length: 66560\r\n", decoded_content_length),
+            Ok(Some(66_560))
+        );
         assert!(with_head("x-amz-decoded-content-length: -1\r\n", decoded_content_length).is_err());
-        let found = with_head("X-Amz-Meta-A: 1\r\nx-amz-meta-a: 2\r\nx-amz-metadata: 3\r\n", metadata).unwrap();
+        let found =
+            with_head("X-Amz-Meta-A: 1\r\nx-amz-meta-a: 2\r\nx-amz-metadata: 3\r\n", metadata).unwrap();
         assert_eq!(found.iter().collect::<Vec<_>>(), [("a", &b"1,2"[..])]);
     }
 }

@@ -12,6 +12,8 @@ pub mod head;
 pub mod headers;
 /// CRLF lines that arrive in pieces.
 mod line;
+/// Percent encoding, as S3 reads it and as SigV4 writes it.
+pub mod percent;
 /// Query strings.
 pub mod query;
 /// `Range`.
@@ -20,5 +22,3 @@ pub mod range;
 pub mod response;
 /// Request targets: whose bucket, which key.
 pub mod uri;
-/// Percent encoding, as S3 reads it and as SigV4 writes it.
-pub mod percent;

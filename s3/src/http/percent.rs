@@ -1,6 +1,7 @@
 //! Percent encoding, as S3 reads it and as SigV4 writes it (AWS page "Create a signed AWS API request",
 //! function `UriEncode`).
 
+use percent_encoding::percent_decode;
 use std::borrow::Cow;
 
 /// What `+` stands for when read.
@@ -15,29 +16,22 @@ pub enum Plus {
 /// Unescapes. `%` that no two hex digits follow stands for itself, as AWS reads it. Borrows if nothing is escaped.
 #[must_use]
 pub fn decode(raw: &[u8], plus: Plus) -> Cow<'_, [u8]> {
-    if !raw.iter().any(|&byte| byte == b'%' || (byte == b'+' && plus == Plus::Space)) {
-        return Cow::Borrowed(raw);
+    if plus == Plus::Space && raw.contains(&b'+') {
+        let spaced: Vec<u8> = raw.iter().map(|&byte| if byte == b'+' { b' ' } else { byte }).collect();
+        return Cow::Owned(percent_decode(&spaced).collect());
     }
-    let mut decoded = Vec::with_capacity(raw.len());
-    let mut rest = raw;
-    while let Some((byte, _, tail)) = next_byte(rest, plus) {
-        decoded.push(byte);
-        rest = tail;
-    }
-    Cow::Owned(decoded)
+    percent_decode(raw).into()
 }
 
-/// The first byte that `raw` stands for, whether it was escaped, and what follows.
-pub(crate) fn next_byte(raw: &[u8], plus: Plus) -> Option<(u8, bool, &[u8])> {
+/// The first byte that a raw path stands for, whether it was escaped, and what follows. For canonical paths, where
+/// an escaped slash is not a plain one.
+pub(crate) fn next_byte(raw: &[u8]) -> Option<(u8, bool, &[u8])> {
     let (&first, tail) = raw.split_first()?;
     if first == b'%'
         && let [high, low, after @ ..] = tail
         && let (Some(high), Some(low)) = (hex_value(*high), hex_value(*low))
     {
         return Some((high << 4 | low, true, after));
-    }
-    if first == b'+' && plus == Plus::Space {
-        return Some((b' ', false, tail));
     }
     Some((first, false, tail))
 }

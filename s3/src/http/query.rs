@@ -55,7 +55,10 @@ impl<'a> Query<'a> {
     /// The value of the first parameter of this name; names are case-sensitive.
     #[must_use]
     pub fn get(&self, name: &str) -> Option<&str> {
-        self.parameters.iter().find(|parameter| parameter.name == name).map(|parameter| parameter.value.as_ref())
+        self.parameters
+            .iter()
+            .find(|parameter| parameter.name == name)
+            .map(|parameter| parameter.value.as_ref())
     }
 
     /// Whether there is a parameter of this name, with or without a value.

@@ -93,7 +93,7 @@ impl ByteRange {
 /// Reads `x-amz-copy-source-range`: only `bytes=first-last`, and wholly within the source.
 ///
 /// # Errors
-/// `InvalidArgument` for any other form, `InvalidRange` if it passes the end.
+/// `InvalidArgument` for any other form, or if it passes the end.
 pub fn copy_source_range(value: &[u8], source_size: u64) -> Result<ByteRange, S3Failure> {
     let Some(RangeRequest::Closed { first, last }) = RangeRequest::parse(value) else {
         return Err(S3Failure::new(S3Error::InvalidArgument)

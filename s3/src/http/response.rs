@@ -149,7 +149,6 @@ impl<'b> ResponseHead<'b> {
 }
 
 /// Writes decimal digits at the end of `digits` and gives them.
-#[expect(clippy::integer_division, reason = "cutting off the last digit is the purpose")]
 pub(crate) fn decimal(mut number: u64, digits: &mut [u8; 20]) -> &[u8] {
     let mut start = digits.len();
     for place in digits.iter_mut().rev() {

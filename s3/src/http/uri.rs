@@ -147,12 +147,7 @@ mod tests {
 
     #[test]
     fn virtual_host_style() {
-        let rows = [
-            ("/", "abc"),
-            ("/k", "abc|k"),
-            ("//k", "abc|/k"),
-            ("/x/y", "abc|x/y"),
-        ];
+        let rows = [("/", "abc"), ("/k", "abc|k"), ("//k", "abc|/k"), ("/x/y", "abc|x/y")];
         for (path, expected) in rows {
             assert_eq!(shown(path, "abc.s3.example.org"), expected, "{path}");
             assert_eq!(shown(path, "ABC.S3.example.org.:443"), expected, "{path}");

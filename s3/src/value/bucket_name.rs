@@ -116,7 +116,10 @@ mod tests {
     fn legal_names_pass() {
         let longest = "a".repeat(63);
         for name in ["abc", "a.b", "my-bucket.2", "123", "1.2.3", longest.as_str()] {
-            assert_eq!(BucketName::parse(name.as_bytes()).map(|name| name.as_str().to_owned()), Ok(name.into()));
+            assert_eq!(
+                BucketName::parse(name.as_bytes()).map(|name| name.as_str().to_owned()),
+                Ok(name.into())
+            );
         }
     }
 

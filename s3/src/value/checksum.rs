@@ -117,9 +117,8 @@ impl ChecksumAlgorithm {
             (Self::Crc32 | Self::Crc32c, _)
             | (Self::Crc64Nvme, ChecksumType::FullObject)
             | (Self::Sha1 | Self::Sha256, ChecksumType::Composite) => true,
-            (Self::Crc64Nvme, ChecksumType::Composite) | (Self::Sha1 | Self::Sha256, ChecksumType::FullObject) => {
-                false
-            }
+            (Self::Crc64Nvme, ChecksumType::Composite)
+            | (Self::Sha1 | Self::Sha256, ChecksumType::FullObject) => false,
         }
     }
 }

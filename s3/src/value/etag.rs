@@ -106,7 +106,8 @@ mod tests {
 
     #[test]
     fn tags_that_we_never_make_are_refused() {
-        for text in ["", "\"", "d4", "d4d4d4d4d4d4d4d4d4d4d4d4d4d4d4d4-0", "zzd4d4d4d4d4d4d4d4d4d4d4d4d4d4d4"] {
+        for text in ["", "\"", "d4", "d4d4d4d4d4d4d4d4d4d4d4d4d4d4d4d4-0", "zzd4d4d4d4d4d4d4d4d4d4d4d4d4d4d4"]
+        {
             assert_eq!(ETag::parse(text), None, "{text}");
         }
     }

@@ -81,7 +81,9 @@ impl From<MetadataError> for S3Failure {
             MetadataError::TooLarge { found } => Self::new(S3Error::MetadataTooLarge)
                 .number(DetailName::ProposedSize, u64::try_from(found).unwrap_or(u64::MAX))
                 .number(DetailName::MaxSizeAllowed, 2048),
-            MetadataError::Name => Self::new(S3Error::InvalidArgument).message("A metadata name is not valid."),
+            MetadataError::Name => {
+                Self::new(S3Error::InvalidArgument).message("A metadata name is not valid.")
+            }
         }
     }
 }
@@ -91,7 +93,20 @@ const fn is_token_byte(byte: u8) -> bool {
     byte.is_ascii_alphanumeric()
         || matches!(
             byte,
-            b'!' | b'#' | b'$' | b'%' | b'&' | b'\'' | b'*' | b'+' | b'-' | b'.' | b'^' | b'_' | b'`' | b'|' | b'~'
+            b'!' | b'#'
+                | b'$'
+                | b'%'
+                | b'&'
+                | b'\''
+                | b'*'
+                | b'+'
+                | b'-'
+                | b'.'
+                | b'^'
+                | b'_'
+                | b'`'
+                | b'|'
+                | b'~'
         )
 }
 

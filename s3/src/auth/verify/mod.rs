@@ -156,12 +156,14 @@ impl Authenticator {
         if head.header("x-amz-security-token").is_some() || query.has("X-Amz-Security-Token") {
             return Err(AuthError::SessionToken);
         }
-        let Ok(access_key) = ArrayString::from(scope.access_key) else { return Err(AuthError::UnknownAccessKey) };
+        let Ok(access_key) = ArrayString::from(scope.access_key) else {
+            return Err(AuthError::UnknownAccessKey);
+        };
         let secret = secrets.secret(scope.access_key).ok_or(AuthError::UnknownAccessKey)?;
         let Some(scope) = ScopeText::new(scope.date, scope.region, scope.service) else {
             return Err(AuthError::Mismatch);
         };
-        let key = self.signing_key(access_key, secret, &scope, &claim);
+        let key = self.signing_key(&access_key, secret, &scope, &claim);
         let mut hasher = Sha256::new();
         let written = write_request(&mut hasher, head, query, claim.parts.signed_headers, payload_text);
         let date = amz_date(claim.time);
@@ -185,20 +187,25 @@ impl Authenticator {
     /// The signing key, remembered or derived. The secret is compared too, so that a changed one counts at once.
     fn signing_key(
         &mut self,
-        access_key: ArrayString<ACCESS_KEY_BYTES_MAX>,
+        access_key: &ArrayString<ACCESS_KEY_BYTES_MAX>,
         secret: &SecretKey,
         scope: &ScopeText,
         claim: &Claim<'_>,
     ) -> SigningKey {
         let known = self.keys.iter().find(|known| {
-            known.access_key == access_key && known.scope == *scope && known.secret == *secret
+            known.access_key == *access_key && known.scope == *scope && known.secret == *secret
         });
         if let Some(known) = known {
             return known.key.clone();
         }
         let parts = claim.parts.scope;
         let key = SigningKey::derive(secret, parts.date, parts.region, parts.service);
-        let remembered = RememberedKey { access_key, secret: secret.clone(), scope: scope.clone(), key: key.clone() };
+        let remembered = RememberedKey {
+            access_key: *access_key,
+            secret: secret.clone(),
+            scope: scope.clone(),
+            key: key.clone(),
+        };
         // The oldest place is taken next. Only keys of known access keys come here, so strangers cannot flush it.
         match self.keys.get_mut(self.next_index) {
             Some(place) => *place = remembered,
@@ -247,7 +254,11 @@ fn header_time(head: &RequestHead<'_>) -> Result<Timestamp, AuthError> {
 
 fn check_scope(claim: &Claim<'_>) -> Result<(), AuthError> {
     let malformed = |message| {
-        if claim.expires_s.is_some() { AuthError::QueryMalformed(message) } else { AuthError::HeaderMalformed(message) }
+        if claim.expires_s.is_some() {
+            AuthError::QueryMalformed(message)
+        } else {
+            AuthError::HeaderMalformed(message)
+        }
     };
     let scope = claim.parts.scope;
     if scope.service != "s3" {
@@ -282,7 +293,9 @@ fn payload_mode<'a>(
     let text = match (texts.next(), texts.next()) {
         (Some(_), Some(_)) => return Err(AuthError::ContentSha256),
         (Some(text), None) => text,
-        (None, _) if is_presigned => query.get("X-Amz-Content-Sha256").map_or(&b"UNSIGNED-PAYLOAD"[..], str::as_bytes),
+        (None, _) if is_presigned => {
+            query.get("X-Amz-Content-Sha256").map_or(&b"UNSIGNED-PAYLOAD"[..], str::as_bytes)
+        }
         (None, _) => return Err(AuthError::MissingHeader("x-amz-content-sha256")),
     };
     let mode = match text {
@@ -290,7 +303,9 @@ fn payload_mode<'a>(
         b"STREAMING-UNSIGNED-PAYLOAD-TRAILER" => PayloadMode::StreamingUnsignedTrailer,
         b"STREAMING-AWS4-HMAC-SHA256-PAYLOAD" => PayloadMode::StreamingSigned { trailer: false },
         b"STREAMING-AWS4-HMAC-SHA256-PAYLOAD-TRAILER" => PayloadMode::StreamingSigned { trailer: true },
-        _ if text.starts_with(b"STREAMING-AWS4-ECDSA-P256-SHA256-") => return Err(AuthError::UnsupportedMechanism),
+        _ if text.starts_with(b"STREAMING-AWS4-ECDSA-P256-SHA256-") => {
+            return Err(AuthError::UnsupportedMechanism);
+        }
         digits => {
             let mut hash = [0; 32];
             hex::decode_to_slice(digits, &mut hash).ok().ok_or(AuthError::ContentSha256)?;

@@ -52,7 +52,8 @@ fn request(line: &str, headers: &[&str], names: &str, signature: &str) -> String
 
 /// Signs with our own code, for rules whose requests AWS publishes no signature of.
 fn signed(line: &str, headers: &[&str], names: &str, region: &str) -> String {
-    let unsigned = request(line, headers, names, &"0".repeat(64)).replace("/us-east-1/", &format!("/{region}/"));
+    let unsigned =
+        request(line, headers, names, &"0".repeat(64)).replace("/us-east-1/", &format!("/{region}/"));
     let head = head::parse(unsigned.as_bytes()).unwrap().unwrap();
     let query = Query::parse(head.query()).unwrap();
     let payload = head.header("x-amz-content-sha256").unwrap_or(b"UNSIGNED-PAYLOAD");
@@ -189,7 +190,7 @@ fn dates() {
 #[test]
 fn regions() {
     let strict = AuthConfig::new("eu-1").unwrap();
-    let lenient = AuthConfig { is_region_lenient: true, ..strict.clone() };
+    let lenient = AuthConfig { is_region_lenient: true, ..strict };
     for region in ["us-east-1", "US", "", "aws-global"] {
         let bytes = signed("GET /k", &[&empty_hash(), DATE], NAMES, region);
         assert!(judge_with(lenient.clone(), &bytes, 0).is_ok(), "{region}");

@@ -156,7 +156,9 @@ impl BodyReader {
         let payload_expected = match (coding, framing) {
             (BodyCoding::Plain, BodyFraming::Length(length)) => Some(length),
             (BodyCoding::Plain, BodyFraming::None) => Some(0),
-            (BodyCoding::Plain, BodyFraming::Chunked) | (BodyCoding::AwsChunked { .. }, _) => payload_expected,
+            (BodyCoding::Plain, BodyFraming::Chunked) | (BodyCoding::AwsChunked { .. }, _) => {
+                payload_expected
+            }
         };
         if payload_expected.is_some_and(|expected| expected > payload_limit) {
             return Err(BodyError::TooLarge { limit: payload_limit });
@@ -197,7 +199,8 @@ impl BodyReader {
                 Outer::Data { remaining: 0 } => self.outer = Outer::DataEnd,
                 _ if rest.is_empty() => return Ok(BodyStep { consumed, event: BodyEvent::NeedMore }),
                 Outer::Length { remaining } | Outer::Data { remaining } => {
-                    let window = usize::try_from(remaining).ok().and_then(|most| rest.get(..most)).unwrap_or(rest);
+                    let window =
+                        usize::try_from(remaining).ok().and_then(|most| rest.get(..most)).unwrap_or(rest);
                     let (taken, event) = self.step_inner(window)?;
                     self.take_outer(taken);
                     let offset = consumed;
@@ -291,7 +294,9 @@ impl BodyReader {
             }
             // Some clients leave out the last CRLF; the outer framing has just said that nothing more comes.
             Inner::Trailers if self.inner_line.is_fresh() => Ok(self.trailers_end()),
-            Inner::Size | Inner::Data { .. } | Inner::DataEnd { .. } | Inner::Trailers => Err(self.incomplete()),
+            Inner::Size | Inner::Data { .. } | Inner::DataEnd { .. } | Inner::Trailers => {
+                Err(self.incomplete())
+            }
         }
     }
 
@@ -322,8 +327,14 @@ impl BodyReader {
             Outer::DataEnd if line.is_empty() => Outer::Size,
             Outer::Trailers { .. } if line.is_empty() => Outer::Done,
             // Trailers of the outer framing are not signed, so nothing may be taken from them.
-            Outer::Trailers { count } if count < OUTER_TRAILER_COUNT_MAX => Outer::Trailers { count: count + 1 },
-            Outer::DataEnd | Outer::Trailers { .. } | Outer::Length { .. } | Outer::Data { .. } | Outer::Done => {
+            Outer::Trailers { count } if count < OUTER_TRAILER_COUNT_MAX => {
+                Outer::Trailers { count: count + 1 }
+            }
+            Outer::DataEnd
+            | Outer::Trailers { .. }
+            | Outer::Length { .. }
+            | Outer::Data { .. }
+            | Outer::Done => {
                 return Err(BodyError::OuterChunk);
             }
         };
@@ -338,7 +349,9 @@ impl BodyReader {
         while let Some(rest) = window.get(taken..).filter(|rest| !rest.is_empty()) {
             let most = match self.inner {
                 Inner::Plain => Some(rest.len()),
-                Inner::Data { remaining, .. } => Some(usize::try_from(remaining).unwrap_or(rest.len()).min(rest.len())),
+                Inner::Data { remaining, .. } => {
+                    Some(usize::try_from(remaining).unwrap_or(rest.len()).min(rest.len()))
+                }
                 Inner::Size | Inner::DataEnd { .. } | Inner::Trailers => None,
                 Inner::Done => return Err(BodyError::Excess),
             };
@@ -412,7 +425,8 @@ impl BodyReader {
         let line = line.strip_suffix('\n').unwrap_or(line);
         let (name, value) = line.split_once(':')?;
         let (name, value) = (name.trim(), value.trim());
-        let is_name = !name.is_empty() && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-');
+        let is_name =
+            !name.is_empty() && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-');
         let is_value = !value.is_empty() && value.bytes().all(|byte| byte == b' ' || byte.is_ascii_graphic());
         if !is_name || !is_value {
             return None;
@@ -421,7 +435,12 @@ impl BodyReader {
             self.trailer_signature = Some(parse_signature(value.as_bytes())?);
             return Some(());
         }
-        for byte in name.bytes().map(|byte| byte.to_ascii_lowercase()).chain([b':']).chain(value.bytes()).chain([b'\n'])
+        for byte in name
+            .bytes()
+            .map(|byte| byte.to_ascii_lowercase())
+            .chain([b':'])
+            .chain(value.bytes())
+            .chain([b'\n'])
         {
             self.trailers.try_push(byte).ok()?;
         }

@@ -144,7 +144,9 @@ fn each_fault_has_its_error() {
 
 #[test]
 fn outer_framing_faults() {
-    for wire in ["x\r\n", "\r\n", "5\r\nhelloX\r\n", "5\nhello\r\n", "5;a\nb\r\nhello\r\n", "5 x\r\nhello\r\n"] {
+    for wire in
+        ["x\r\n", "\r\n", "5\r\nhelloX\r\n", "5\nhello\r\n", "5;a\nb\r\nhello\r\n", "5 x\r\nhello\r\n"]
+    {
         assert_eq!(chunked(BodyCoding::Plain, None, wire.as_bytes()), Err(BodyError::OuterChunk), "{wire}");
     }
     let endless = format!("0\r\n{}\r\n", "a: b\r\n".repeat(17));
@@ -194,7 +196,9 @@ fn stream() -> impl Strategy<Value = (BodyCoding, Vec<u8>, Decoded)> {
             wire.extend_from_slice(b"X-Amz-Checksum-Crc32: AAAA\r\n");
             decoded.trailers = b"x-amz-checksum-crc32:AAAA\n".to_vec();
             if signed {
-                wire.extend_from_slice(format!("x-amz-trailer-signature:{}\r\n", hex::encode(signature)).as_bytes());
+                wire.extend_from_slice(
+                    format!("x-amz-trailer-signature:{}\r\n", hex::encode(signature)).as_bytes(),
+                );
                 decoded.trailer_signature = Some(signature);
             }
         }
