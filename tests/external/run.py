@@ -13,6 +13,7 @@ import argparse
 import os
 import pathlib
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
@@ -212,6 +213,8 @@ def main():
     if not options.binary.is_file():
         parser.error(f"{options.binary} does not exist")
     options.binary = options.binary.resolve()
+    # Being ended from outside must end the server too.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     folder = pathlib.Path(tempfile.mkdtemp(prefix="ashlar-external-"))
     run = Run(options, folder)
     try:

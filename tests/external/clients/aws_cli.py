@@ -26,6 +26,8 @@ def write(name, data):
     return path
 
 
+# Without this, `presign` for us-east-1 uses signature version 2.
+pathlib.Path(os.environ["AWS_CONFIG_FILE"]).write_text("[default]\ns3 =\n    signature_version = s3v4\n")
 aws("s3", "mb", f"s3://{BUCKET}")
 
 

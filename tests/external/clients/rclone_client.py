@@ -1,4 +1,4 @@
-"""rclone, told only that this is S3: no quirk flags but path style, which a bare address needs."""
+"""rclone with the provider that has no quirk flag but path style, which a bare address needs."""
 
 import os
 import pathlib
@@ -17,10 +17,10 @@ def rclone(*words, **options):
     """Runs `rclone …`."""
     access, secret = cases.keys()
     environment = {
-        **os.environ, "RCLONE_CONFIG_STORE_TYPE": "s3", "RCLONE_CONFIG_STORE_PROVIDER": "AWS",
+        **os.environ, "RCLONE_CONFIG_STORE_TYPE": "s3", "RCLONE_CONFIG_STORE_PROVIDER": "Minio",
         "RCLONE_CONFIG_STORE_ENDPOINT": cases.endpoint(), "RCLONE_CONFIG_STORE_ACCESS_KEY_ID": access,
         "RCLONE_CONFIG_STORE_SECRET_ACCESS_KEY": secret, "RCLONE_CONFIG_STORE_REGION": "us-east-1",
-        "RCLONE_CONFIG_STORE_FORCE_PATH_STYLE": "true", "RCLONE_CONFIG": str(WORK / "rclone.conf"),
+        "RCLONE_CONFIG": str(WORK / "rclone.conf"),
     }
     return programs.run("rclone", "--retries", "1", "--low-level-retries", "1", *words, env=environment, **options)
 

@@ -1,0 +1,120 @@
+#!/usr/bin/env python3
+"""Spoils bytes on up to two of six devices while the server is stopped; every object must still come back right.
+
+Most flips go where something is stored: a flip in a hole of the file proves nothing. Flips come one by one, in runs of a
+sector, and as blocks that hold the bytes of another block (a misdirected write).
+"""
+
+import os
+import pathlib
+import random
+import sys
+import time
+
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent))
+
+from support import alone  # noqa: E402  (the path must be set first)
+from support.load import Load  # noqa: E402
+from support.server import DEVICES_LOST_MAX, Server  # noqa: E402
+
+BLOCK = 4096
+
+
+def stored_blocks(path):
+    """Offsets of the blocks of a file that hold anything but zeros, and that fill their block."""
+    offsets = []
+    with open(path, "rb") as file:
+        end = file.seek(0, os.SEEK_END)
+        at = 0
+        while at < end:
+            try:
+                start = os.lseek(file.fileno(), at, os.SEEK_DATA)
+            except OSError:
+                break
+            at = os.lseek(file.fileno(), start, os.SEEK_HOLE)
+            file.seek(start - start % BLOCK)
+            for offset in range(start - start % BLOCK, at - at % BLOCK, BLOCK):
+                if any(file.read(BLOCK)):
+                    offsets.append(offset)
+    return offsets
+
+
+def spoil(path, chance, count):
+    """Spoils `count` places of a device; returns how many bytes changed."""
+    blocks = stored_blocks(path)
+    assert blocks, f"{path} holds nothing"
+    changed = 0
+    with open(path, "r+b", buffering=0) as file:
+        for _ in range(count):
+            offset = chance.choice(blocks)
+            before = read(file, offset, BLOCK)
+            after = spoiled(before, chance, lambda: read(file, chance.choice(blocks), BLOCK))
+            file.seek(offset)
+            file.write(after)
+            changed += sum(left != right for left, right in zip(before, after))
+        os.fsync(file.fileno())
+    return changed
+
+
+def read(file, offset, length):
+    """Bytes at an offset."""
+    file.seek(offset)
+    return file.read(length)
+
+
+def spoiled(block, chance, other):
+    """The block with one bit, one sector, or everything changed."""
+    kind = chance.random()
+    if kind < 0.7:
+        at = chance.randrange(len(block))
+        return block[:at] + bytes([block[at] ^ 1 << chance.randrange(8)]) + block[at + 1:]
+    if kind < 0.9:
+        at = chance.randrange(len(block) // 512) * 512
+        return block[:at] + chance.randbytes(512) + block[at + 512:]
+    return other()
+
+
+def work(options, folder):
+    """Load, stop, spoil, start, verify; by turns after an orderly stop and after a kill."""
+    chance = random.Random(options.seed)
+    server = Server(options.binary, folder, device_size=options.device_size)
+    server.start()
+    try:
+        load = Load(server, options.seed, 8)
+        # The same two throughout: a third spoilt device may rightly cost objects, unless all was repaired before.
+        devices = chance.sample(server.devices(), DEVICES_LOST_MAX)
+        for number in range(1, options.rounds + 1):
+            load.begin()
+            time.sleep(options.seconds)
+            load.end()
+            if number % 2:
+                server.stop()
+            else:
+                server.kill()
+            changed = [spoil(path, chance, options.flips) for path in devices]
+            server.start()
+            count = load.verify()
+            # Once more, as the first reading may have put things into memory or repaired them.
+            load.verify()
+            spoilt = ", ".join(f"{path.name}: {bytes_} bytes" for path, bytes_ in zip(devices, changed))
+            print(f"round {number}: {spoilt}; {count} keys right", flush=True)
+    except Exception:
+        print(f"--- the server's last lines\n{server.tail()}", flush=True)
+        raise
+    finally:
+        server.end()
+    print(f"no wrong byte after {options.rounds} rounds of {options.flips} flips on each of two devices")
+
+
+def main():
+    """Reads the command line and runs."""
+    parser = alone.parser(__doc__)
+    parser.add_argument("--flips", type=int, default=1000, help="places to spoil on each of two devices")
+    parser.add_argument("--rounds", type=int, default=2)
+    parser.add_argument("--seconds", type=float, default=4, help="load before each round")
+    parser.add_argument("--device-size", default="1GiB")
+    alone.run(parser.parse_args(), work)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,94 @@
+#!/usr/bin/env python3
+"""Kills the server under load, again and again; whatever was acknowledged must be there afterwards.
+
+Each round: load by many clients, SIGKILL at a random moment, start on the same devices, read every key. Then two of the
+six devices are moved away and every key is read again from the other four; then they come back, and once more.
+"""
+
+import pathlib
+import random
+import sys
+import time
+
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent))
+
+from support import alone  # noqa: E402  (the path must be set first)
+from support.load import Load  # noqa: E402
+from support.server import DEVICES_LOST_MAX, Server  # noqa: E402
+
+
+def kill_round(server, load, chance, seconds_max):
+    """Load, kill, start, verify; returns a line that says what happened."""
+    before = load.acknowledged()
+    load.begin()
+    time.sleep(chance.uniform(0.2, seconds_max))
+    server.kill()
+    load.end()
+    started = server.start()
+    # Kill once more while it recovers and nothing is written: recovery must be able to begin again.
+    if chance.random() < 0.5:
+        server.kill()
+        started = server.start()
+    count = load.verify()
+    return f"{load.acknowledged() - before} changes, started in {started:.1f} s, {count} keys right"
+
+
+def lose_devices(server, load, chance, folder):
+    """Takes two devices away while the server is stopped, verifies, and brings them back."""
+    lost = chance.sample(server.devices(), DEVICES_LOST_MAX)
+    away = folder / "away"
+    away.mkdir(exist_ok=True)
+    server.kill()
+    for path in lost:
+        path.rename(away / path.name)
+    server.start()
+    count = load.verify()
+    server.kill()
+    for path in lost:
+        # A server that makes its demo devices anew must not hide the ones that were lost.
+        path.unlink(missing_ok=True)
+        (away / path.name).rename(path)
+    server.start()
+    load.verify()
+    return f"without {' and '.join(path.name for path in lost)} {count} keys right, and with them again"
+
+
+def work(options, folder):
+    """All rounds."""
+    chance = random.Random(options.seed)
+    server = Server(options.binary, folder, device_size=options.device_size)
+    server.start()
+    try:
+        load = Load(server, options.seed, options.clients)
+        for number in range(1, options.rounds + 1):
+            print(f"round {number}: {kill_round(server, load, chance, options.seconds)}", flush=True)
+        assert load.acknowledged() > 0, "nothing was acknowledged: the run proves nothing"
+        print(lose_devices(server, load, chance, folder), flush=True)
+        load.begin()
+        time.sleep(1)
+        load.end()
+        load.verify()
+        status = server.stop()
+        assert status == 0, f"exit status {status} after SIGTERM"
+        server.start()
+        load.verify()
+        print(f"{load.acknowledged()} acknowledged changes survived {options.rounds} kills")
+    except Exception:
+        print(f"--- the server's last lines\n{server.tail()}", flush=True)
+        raise
+    finally:
+        server.end()
+
+
+def main():
+    """Reads the command line and runs."""
+    parser = alone.parser(__doc__)
+    parser.add_argument("--rounds", type=int, default=5, help="how often to kill")
+    parser.add_argument("--clients", type=int, default=16, help="writers at once")
+    parser.add_argument("--seconds", type=float, default=6, help="longest time before a kill")
+    parser.add_argument("--device-size", default="1GiB")
+    alone.run(parser.parse_args(), work)
+
+
+if __name__ == "__main__":
+    main()
