@@ -1,0 +1,102 @@
+//! The newest entries, in memory, in key order.
+//!
+//! Owns what was put since the last freeze; an entry without a value is a tombstone, which hides
+//! whatever older runs say. Never does I/O and never forgets: it is dropped whole after its run
+//! is installed.
+
+use std::collections::BTreeMap;
+use std::ops::Bound;
+use std::rc::Rc;
+
+/// What the heap and the tree spend on one entry besides key and value, bytes: two fat pointers,
+/// two allocation headers, the reference counts and the entry's share of tree nodes.
+const ENTRY_OVERHEAD_BYTES: usize = 96;
+
+/// Sorted entries with a running total of the memory they take.
+#[derive(Debug, Default)]
+pub(super) struct Memtable {
+    entries: BTreeMap<Box<[u8]>, Option<Rc<[u8]>>>,
+    bytes: usize,
+}
+
+impl Memtable {
+    /// Sets `key`, or leaves a tombstone.
+    pub(super) fn put(&mut self, key: &[u8], value: Option<Rc<[u8]>>) {
+        self.bytes += value_bytes(value.as_ref());
+        if let Some(place) = self.entries.get_mut(key) {
+            self.bytes -= value_bytes(place.as_ref());
+            *place = value;
+            return;
+        }
+        self.bytes += key.len() + ENTRY_OVERHEAD_BYTES;
+        self.entries.insert(key.into(), value);
+    }
+
+    /// `None`: says nothing about the key. `Some(None)`: deleted.
+    pub(super) fn get(&self, key: &[u8]) -> Option<Option<Rc<[u8]>>> {
+        self.entries.get(key).cloned()
+    }
+
+    /// The first entry behind the bound.
+    pub(super) fn first_from(&self, bound: Bound<&[u8]>) -> Option<(&[u8], Option<&Rc<[u8]>>)> {
+        let range = self.entries.range::<[u8], _>((bound, Bound::Unbounded));
+        range.map(|(key, value)| (&**key, value.as_ref())).next()
+    }
+
+    /// All entries in key order.
+    pub(super) fn iter(&self) -> impl Iterator<Item = (&[u8], Option<&[u8]>)> {
+        self.entries.iter().map(|(key, value)| (&**key, value.as_deref()))
+    }
+
+    pub(super) fn len(&self) -> usize {
+        self.entries.len()
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.entries.is_empty()
+    }
+
+    /// Memory taken, bytes, estimated.
+    pub(super) fn bytes(&self) -> usize {
+        self.bytes
+    }
+}
+
+fn value_bytes(value: Option<&Rc<[u8]>>) -> usize {
+    value.map_or(0, |value| value.len())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn replaces_deletes_and_counts() {
+        let mut table = Memtable::default();
+        assert!(table.is_empty());
+        table.put(b"b", Some(Rc::from(&b"12345"[..])));
+        table.put(b"a", Some(Rc::from(&b"1"[..])));
+        let full = table.bytes();
+        table.put(b"b", None);
+        assert_eq!(table.bytes(), full - 5);
+        assert_eq!(table.get(b"b"), Some(None));
+        assert_eq!(table.get(b"c"), None);
+        assert_eq!(table.get(b"a").unwrap().unwrap().as_ref(), b"1");
+        assert_eq!(table.len(), 2);
+        let keys: Vec<&[u8]> = table.iter().map(|(key, _)| key).collect();
+        assert_eq!(keys, [b"a", b"b"]);
+    }
+
+    #[test]
+    fn finds_the_first_behind_a_bound() {
+        let mut table = Memtable::default();
+        table.put(b"a", None);
+        table.put(b"c", None);
+        let first = |bound| table.first_from(bound).map(|(key, _)| key.to_vec());
+        assert_eq!(first(Bound::Unbounded), Some(b"a".to_vec()));
+        assert_eq!(first(Bound::Included(b"a")), Some(b"a".to_vec()));
+        assert_eq!(first(Bound::Excluded(b"a")), Some(b"c".to_vec()));
+        assert_eq!(first(Bound::Included(b"b")), Some(b"c".to_vec()));
+        assert_eq!(first(Bound::Excluded(b"c")), None);
+    }
+}

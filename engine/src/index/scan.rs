@@ -1,0 +1,143 @@
+//! Walks through the index in key order.
+
+use super::limits::SCAN_HIDDEN_MAX;
+use super::page::Value;
+use super::run::Keep;
+use super::run_cursor::{RunCursor, settle_all};
+use super::state::{Shared, State};
+use super::store::PageStore;
+use super::yielding::give_way;
+use crate::error::EngineError;
+use std::ops::Bound;
+use std::rc::Rc;
+
+/// One entry of a scan.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ScanEntry {
+    /// The key.
+    pub key: Rc<[u8]>,
+    /// What it leads to.
+    pub value: Value,
+}
+
+/// A walk in key order over what lives. Not a snapshot: an entry that is put or deleted ahead of
+/// the walk is seen so; every key that lives all the while is seen exactly once.
+#[derive(Debug)]
+pub struct Scan<S> {
+    shared: Rc<Shared<S>>,
+    /// Everything before it is done.
+    position: Bound<Rc<[u8]>>,
+    end: Bound<Box<[u8]>>,
+    /// The version of the state that `cursors` are for, newest run first.
+    version: Option<u64>,
+    cursors: Vec<RunCursor<S>>,
+}
+
+/// Newest entry of the least key, as found in one synchronous look.
+struct Found {
+    key: Rc<[u8]>,
+    value: Option<Value>,
+}
+
+impl<S: PageStore> Scan<S> {
+    pub(super) fn new(shared: Rc<Shared<S>>, start: Bound<&[u8]>, end: Bound<&[u8]>) -> Self {
+        let (position, end) = (start.map(Rc::from), end.map(Box::from));
+        Self { shared, position, end, version: None, cursors: Vec::new() }
+    }
+
+    /// The next entry; `None` at the end.
+    ///
+    /// # Errors
+    /// When a page cannot be read. The scan stays where it is and may be asked again.
+    pub async fn next(&mut self) -> Result<Option<ScanEntry>, EngineError> {
+        let mut hidden = 0;
+        loop {
+            self.prepare().await?;
+            let Some(found) = self.look() else { return Ok(None) };
+            self.pass(&found.key);
+            self.position = Bound::Excluded(Rc::clone(&found.key));
+            if let Some(value) = found.value {
+                return Ok(Some(ScanEntry { key: found.key, value }));
+            }
+            hidden += 1;
+            if hidden >= SCAN_HIDDEN_MAX {
+                hidden = 0;
+                give_way().await;
+            }
+        }
+    }
+
+    /// Goes on at `key`, skipping what lies before it without reading it. Never goes back.
+    pub fn seek(&mut self, key: &[u8]) {
+        let ahead = match &self.position {
+            Bound::Included(at) | Bound::Excluded(at) => key > &**at,
+            Bound::Unbounded => true,
+        };
+        if !ahead {
+            return;
+        }
+        self.position = Bound::Included(key.into());
+        for cursor in &mut self.cursors {
+            if cursor.key().is_none_or(|at| at < key) {
+                cursor.seek(Bound::Included(key));
+            }
+        }
+    }
+
+    /// Brings the cursors to the current runs, each on an entry behind the position or at its end.
+    async fn prepare(&mut self) -> Result<(), EngineError> {
+        loop {
+            let version = self.shared.state.borrow().version;
+            if self.version != Some(version) {
+                let runs = self.shared.state.borrow().runs.clone();
+                let from = self.position.as_ref().map(|key| &**key);
+                let cursor = |run: &Rc<_>| RunCursor::new(Rc::clone(run), from, Keep::Cache);
+                self.cursors = runs.iter().map(cursor).collect();
+                self.version = Some(version);
+            }
+            settle_all(&mut self.cursors).await?;
+            // Reading takes time, in which a flush or a merge may have moved entries.
+            if self.version == Some(self.shared.state.borrow().version) {
+                return Ok(());
+            }
+        }
+    }
+
+    /// The least key behind the position, before the end. The cursors are prepared.
+    fn look(&self) -> Option<Found> {
+        let state = self.shared.state.borrow();
+        let from = self.position.as_ref().map(|key| &**key);
+        let least = self.least_key(&state, from)?;
+        let inside = match &self.end {
+            Bound::Included(end) => least <= &**end,
+            Bound::Excluded(end) => least < &**end,
+            Bound::Unbounded => true,
+        };
+        inside.then(|| Found { key: least.into(), value: self.newest(&state, least) })
+    }
+
+    fn least_key<'a>(&'a self, state: &'a State<S>, from: Bound<&[u8]>) -> Option<&'a [u8]> {
+        let frozen = state.frozen.as_ref().and_then(|frozen| frozen.table.first_from(from));
+        let tables = state.active.first_from(from).into_iter().chain(frozen).map(|(key, _)| key);
+        tables.chain(self.cursors.iter().filter_map(RunCursor::key)).min()
+    }
+
+    /// What the newest entry of `key` says. One of the sources has it.
+    fn newest(&self, state: &State<S>, key: &[u8]) -> Option<Value> {
+        let frozen = || state.frozen.as_ref().and_then(|frozen| frozen.table.get(key));
+        if let Some(value) = state.active.get(key).or_else(frozen) {
+            return value.map(Value::from);
+        }
+        let mut entries = self.cursors.iter().filter_map(RunCursor::entry);
+        let (page, slot) = entries.find(|(page, slot)| page.key(*slot) == key)?;
+        page.shared_value(slot)
+    }
+
+    fn pass(&mut self, key: &[u8]) {
+        for cursor in &mut self.cursors {
+            if cursor.key() == Some(key) {
+                cursor.advance();
+            }
+        }
+    }
+}
