@@ -348,7 +348,7 @@ mod tests {
             (Field::PreviousCrc, ChunkHeader { previous_crc: 1, ..good.clone() }),
             (Field::PayloadBytes, ChunkHeader { payload_bytes: 2 * 8000 + 1, ..good.clone() }),
             (Field::RecordBytes, ChunkHeader { record_bytes: 1, ..good.clone() }),
-            (Field::Sequence, ChunkHeader { kind: GroupKind::Log, sequence: RowSequence(0), ..good.clone() }),
+            (Field::Sequence, ChunkHeader { kind: GroupKind::Log, sequence: RowSequence(0), ..good }),
         ];
         for (expected, header) in bad {
             match header.check() {

@@ -137,7 +137,7 @@ mod tests {
         for (device, line) in (0u8..).zip(lines) {
             for (copy, text) in (0u8..).zip(line.split(' ')) {
                 let bad = DecodeError::Checksum { structure: Structure::Superblock, expected: 1, found: 2 };
-                let content = text.trim_end_matches('\'').parse().map_err(|_| bad);
+                let content = text.trim_end_matches('\'').parse().ok().ok_or(bad);
                 let cores = if text.ends_with('\'') { 9 } else { 4 };
                 let content = content.map(|sequence| superblock(device, sequence, cores));
                 copies.push((DeviceIndex(u16::from(device)), copy, content));

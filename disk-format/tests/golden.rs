@@ -23,36 +23,34 @@ mod tests {
     use ashlar_disk_format::segment::SegmentHeader;
     use ashlar_disk_format::superblock::Superblock;
     use ashlar_disk_format::value;
+    use std::path::PathBuf;
 
     #[test]
     fn this_build_writes_the_stored_bytes() {
         let write = std::env::var_os("ASHLAR_GOLDEN").is_some_and(|value| value == "write");
         for (name, bytes) in f::images() {
-            if write && !f::path(name).exists() {
-                std::fs::write(f::path(name), f::print(&bytes)).unwrap();
+            if write && !path(name).exists() {
+                std::fs::write(path(name), print(&bytes)).unwrap();
             }
-            assert_eq!(f::print(&f::stored(name)), f::print(&bytes), "{name}");
+            assert_eq!(print(&stored(name)), print(&bytes), "{name}");
         }
     }
 
     #[test]
     fn roots_read_back() {
-        assert_eq!(Label::decode(&f::stored("label")), Ok(f::label()));
-        assert_eq!(Label::probe(&f::stored("label")), Probe::Ours(Box::new(f::label())));
-        assert_eq!(Superblock::decode_copy(&f::stored("superblock")), Ok((f::superblock(), 2)));
-        assert_eq!(SegmentHeader::decode(&f::stored("segment_header")), Ok(f::segment_header()));
-        assert_eq!(Checkpoint::decode(&f::stored("checkpoint")), Ok(f::checkpoint()));
-        assert_eq!(RunManifest::decode(&f::stored("run_manifest")), Ok(f::run_manifest()));
-        assert_eq!(ExtentPage::decode(&f::stored("extent_page")), Ok(f::extent_page()));
-        assert_eq!(
-            Extent::list_decode(&f::stored("extent_list")),
-            Ok(vec![f::extent(448), f::long_extent()])
-        );
+        assert_eq!(Label::decode(&stored("label")), Ok(f::label()));
+        assert_eq!(Label::probe(&stored("label")), Probe::Ours(Box::new(f::label())));
+        assert_eq!(Superblock::decode_copy(&stored("superblock")), Ok((f::superblock(), 2)));
+        assert_eq!(SegmentHeader::decode(&stored("segment_header")), Ok(f::segment_header()));
+        assert_eq!(Checkpoint::decode(&stored("checkpoint")), Ok(f::checkpoint()));
+        assert_eq!(RunManifest::decode(&stored("run_manifest")), Ok(f::run_manifest()));
+        assert_eq!(ExtentPage::decode(&stored("extent_page")), Ok(f::extent_page()));
+        assert_eq!(Extent::list_decode(&stored("extent_list")), Ok(vec![f::extent(448), f::long_extent()]));
     }
 
     #[test]
     fn a_damaged_label_is_not_called_foreign() {
-        let mut bytes = f::stored("label");
+        let mut bytes = stored("label");
         bytes[100] ^= 1;
         assert!(matches!(Label::probe(&bytes), Probe::Damaged(DecodeError::Checksum { .. })));
         assert_eq!(Label::probe(&[0; 4096]), Probe::NotOurs);
@@ -63,7 +61,7 @@ mod tests {
     #[test]
     fn the_object_is_found_in_either_chunk() {
         for (name, member) in [("chunk_data", 0), ("chunk_parity", 2)] {
-            let chunk = f::stored(name);
+            let chunk = stored(name);
             let header = ChunkHeader::decode(&chunk).unwrap();
             assert_eq!(header, f::chunk_header(member));
             let group = f::descriptor();
@@ -90,7 +88,7 @@ mod tests {
     fn records_read_back() {
         let bytes: Vec<u8> = ["record_batch", "record_group_open", "record_next_log_group"]
             .iter()
-            .flat_map(|name| f::stored(name))
+            .flat_map(|name| stored(name))
             .collect();
         let read: Vec<_> = RecordReader::new(&bytes).map(|record| record.unwrap().1).collect();
         let expected = [
@@ -103,7 +101,7 @@ mod tests {
 
     #[test]
     fn an_index_page_is_searched_in_place() {
-        let bytes = f::stored("index_page");
+        let bytes = stored("index_page");
         for page in [IndexPageView::validate(&bytes).unwrap(), IndexPageView::trusted(&bytes).unwrap()] {
             assert_eq!((page.run(), page.page_number(), page.len()), (7, 3, 4));
             for (index, (key, value)) in f::index_entries().iter().enumerate() {
@@ -120,34 +118,67 @@ mod tests {
 
     #[test]
     fn values_read_back() {
-        assert_eq!(value::decode_bucket(&f::stored("value_bucket")), Ok(f::bucket()));
-        assert_eq!(value::decode_object(&f::stored("value_object")), Ok(f::object(f::payload_offset())));
-        let multipart = f::stored("value_object_multipart");
+        assert_eq!(value::decode_bucket(&stored("value_bucket")), Ok(f::bucket()));
+        assert_eq!(value::decode_object(&stored("value_object")), Ok(f::object(f::payload_offset())));
+        let multipart = stored("value_object_multipart");
         assert_eq!(value::decode_object(&multipart), Ok(f::multipart_object()));
         assert_eq!(value::access_object(&multipart).unwrap().size.to_native(), f::multipart_object().size);
-        assert_eq!(value::decode_upload(&f::stored("value_upload")), Ok(f::upload()));
-        assert_eq!(value::decode_part(&f::stored("value_part")), Ok(f::part()));
-        assert_eq!(value::decode_shared(&f::stored("value_shared")), Ok(f::shared()));
-        assert_eq!(value::decode_shared_ref(&f::stored("value_shared_ref")), Ok(f::shared_ref()));
-        assert_eq!(value::decode_unref(&f::stored("value_unref")), Ok(f::unref()));
+        assert_eq!(value::decode_upload(&stored("value_upload")), Ok(f::upload()));
+        assert_eq!(value::decode_part(&stored("value_part")), Ok(f::part()));
+        assert_eq!(value::decode_shared(&stored("value_shared")), Ok(f::shared()));
+        assert_eq!(value::decode_shared_ref(&stored("value_shared_ref")), Ok(f::shared_ref()));
+        assert_eq!(value::decode_unref(&stored("value_unref")), Ok(f::unref()));
         let wrong = value::decode_part(&multipart);
         assert!(matches!(wrong, Err(DecodeError::Mismatch { expected: 4, found: 2, .. })));
         let group = f::descriptor();
         let held: Vec<_> = value::extents(&multipart).unwrap().collect();
         assert_eq!(held, [(group.group, group.generation, 5)]);
-        assert_eq!(value::extents(&f::stored("value_bucket")).unwrap().count(), 0);
+        assert_eq!(value::extents(&stored("value_bucket")).unwrap().count(), 0);
     }
 
     #[test]
     fn keys_read_back() {
-        assert_eq!(key::decode_bucket_key(&f::stored("key_bucket")).as_deref(), Ok("first"));
-        assert_eq!(key::decode_object_key(&f::stored("key_object")), Ok((f::BUCKET, b"a\0b".to_vec())));
-        let upload = key::decode_upload_key(&f::stored("key_upload"));
+        assert_eq!(key::decode_bucket_key(&stored("key_bucket")).as_deref(), Ok("first"));
+        assert_eq!(key::decode_object_key(&stored("key_object")), Ok((f::BUCKET, b"a\0b".to_vec())));
+        let upload = key::decode_upload_key(&stored("key_upload"));
         assert_eq!(upload, Ok((f::BUCKET, f::NAME.to_vec(), f::UPLOAD)));
-        let part = key::decode_part_key(&f::stored("key_part"));
+        let part = key::decode_part_key(&stored("key_part"));
         assert_eq!(part, Ok((f::BUCKET, f::NAME.to_vec(), f::UPLOAD, 258)));
-        assert_eq!(key::decode_shared_key(&f::stored("key_shared")), Ok(f::shared_id()));
-        assert_eq!(key::decode_shared_ref_key(&f::stored("key_shared_ref")), Ok((f::shared_id(), 9)));
-        assert_eq!(key::decode_unref_key(&f::stored("key_unref")), Ok((f::shared_id(), 9)));
+        assert_eq!(key::decode_shared_key(&stored("key_shared")), Ok(f::shared_id()));
+        assert_eq!(key::decode_shared_ref_key(&stored("key_shared_ref")), Ok((f::shared_id(), 9)));
+        assert_eq!(key::decode_unref_key(&stored("key_unref")), Ok((f::shared_id(), 9)));
+    }
+
+    /// The stored bytes of an image.
+    fn stored(name: &str) -> Vec<u8> {
+        parse(&std::fs::read_to_string(path(name)).unwrap())
+    }
+
+    fn path(name: &str) -> PathBuf {
+        PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/golden").join(format!("{name}.hex"))
+    }
+
+    /// Length, then a line for each 32 bytes that are not all zero: offset and bytes.
+    fn print(bytes: &[u8]) -> String {
+        let mut text = format!("length {}\n", bytes.len());
+        for (line, part) in bytes.chunks(32).enumerate() {
+            if part.iter().any(|&byte| byte != 0) {
+                text.push_str(&format!("{:08x} {}\n", line * 32, hex::encode(part)));
+            }
+        }
+        text
+    }
+
+    fn parse(text: &str) -> Vec<u8> {
+        let mut lines = text.lines();
+        let length = lines.next().unwrap().strip_prefix("length ").unwrap();
+        let mut bytes = vec![0; length.parse().unwrap()];
+        for line in lines {
+            let (offset, part) = line.split_once(' ').unwrap();
+            let offset = usize::from_str_radix(offset, 16).unwrap();
+            let part = hex::decode(part).unwrap();
+            bytes[offset..offset + part.len()].copy_from_slice(&part);
+        }
+        bytes
     }
 }
