@@ -112,6 +112,12 @@ def authorization(change):
     return build
 
 
+def flip_signature(body):
+    """Changes the first digit of the first chunk signature."""
+    at = body.index(b"signature=") + len(b"signature=")
+    return body[:at] + (b"1" if body[at:at + 1] == b"0" else b"0") + body[at + 1:]
+
+
 HTTP = [
     ("length-and-chunked", "a proxy may believe the one header and we the other",
      lambda make: make.put(more={"transfer-encoding": "chunked"}), INVALID),
@@ -190,9 +196,10 @@ CHUNKS = [
     ("decoded-length-nonsense", "as a number", lambda make: make.chunked(b"0\r\n\r\n", decoded="many"),
      (400, ("InvalidArgument", "InvalidRequest"))),
     ("chunk-signature-wrong", "each chunk is verified",
-     lambda make: make.signed_chunks(lambda body: body.replace(b"signature=", b"signature=0", 1)[:-1]), (403, "SignatureDoesNotMatch")),
+     lambda make: make.signed_chunks(flip_signature), (403, "SignatureDoesNotMatch")),
     ("chunk-signature-missing", "each chunk is signed",
-     lambda make: make.signed_chunks(lambda body: b"40\r\n" + body.split(b"\r\n", 1)[1]), (403, "SignatureDoesNotMatch")),
+     lambda make: make.signed_chunks(lambda body: b"40\r\n" + body.split(b"\r\n", 1)[1]),
+     ((400, 403), ("SignatureDoesNotMatch", "IncompleteBody"))),
     ("chunk-byte-changed", "the signature covers the bytes",
      lambda make: make.signed_chunks(lambda body: body.replace(b"new", b"NEW", 1)), (403, "SignatureDoesNotMatch")),
     ("trailer-not-announced", "trailers are announced in x-amz-trailer",
@@ -288,7 +295,8 @@ SEMANTICS = [
     ("unknown-sub-resource", "an operation that we lack is not taken for a listing",
      lambda make: make.request(target=BUCKET, query=[("metadataTable", "")]), (501, "NotImplemented")),
     ("unknown-sub-resource-put", "nor for an upload",
-     lambda make: make.request("PUT", data=b"new bytes", query=[("torrent", "")]), ((405, 501), ("NotImplemented", "MethodNotAllowed"))),
+     lambda make: make.request("PUT", data=b"new bytes", query=[("torrent", "")]),
+     ((405, 501), ("NotImplemented", "MethodNotAllowed"))),
     ("xml-not-xml", "XML is XML", lambda make: make.complete("not xml"), (400, "MalformedXML")),
     ("xml-empty", "and there", lambda make: make.complete(""), (400, ("MalformedXML", "MissingRequestBodyError"))),
     ("xml-unclosed", "and whole", lambda make: make.complete("<CompleteMultipartUpload><Part>"), (400, "MalformedXML")),

@@ -37,6 +37,7 @@ def write_tree():
     return tree
 
 
+(WORK / "rclone.conf").touch()  # without it every command complains
 rclone("mkdir", REMOTE)
 
 

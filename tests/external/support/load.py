@@ -138,7 +138,8 @@ class Client(threading.Thread):
             if (status == 404) if name is ABSENT else (status == 200 and data == body(*name)):
                 self.settled[key] = {name}
                 return
-        found = "no object" if status == 404 else f"status {status}, {len(data)} bytes, md5 {hashlib.md5(data).hexdigest()}"
+        digest = hashlib.md5(data).hexdigest()
+        found = "no object" if status == 404 else f"status {status}, {len(data)} bytes, md5 {digest}"
         wanted = ["no object" if name is ABSENT else f"{name[1]} bytes of {name[0]}" for name in allowed]
         self.wrong.append(f"{key}: found {found}; should be {' or '.join(wanted)}")
 
@@ -207,4 +208,5 @@ class Load:
                 break
             token = answer.split(b"<NextContinuationToken>")[1].split(b"</NextContinuationToken>")[0].decode()
         session.close()
-        assert found == there, f"listed but gone: {set(found) - set(there)}; there but not listed: {set(there) - set(found)}"
+        more, less = set(found) - set(there), set(there) - set(found)
+        assert found == there, f"listed but gone: {more}; there but not listed: {less}; or out of order"
