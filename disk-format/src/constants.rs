@@ -18,6 +18,10 @@ pub const MEMBERS_MAX: usize = 64;
 pub const DEVICES_MAX: usize = 512;
 /// Most extents in a superblock.
 pub const CHECKPOINT_EXTENTS_MAX: usize = 128;
+/// Parts in one page of a part table.
+pub const PARTS_PER_PAGE_MAX: usize = 1000;
+/// Groups that the checkpoint blob and its extent list may lie in.
+pub const CHECKPOINT_GROUPS_MAX: usize = 16;
 /// Most checksums in one extent: an extent lies within one chunk.
 pub const EXTENT_CRCS_MAX: usize = 16;
 

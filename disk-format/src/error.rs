@@ -30,6 +30,8 @@ pub enum Structure {
     Value,
     /// Extent page.
     ExtentPage,
+    /// Page of a part table.
+    PartPage,
     /// Index page.
     IndexPage,
     /// Run manifest.
@@ -46,6 +48,7 @@ pub enum Field {
     Bucket,
     CheckpointBytes,
     CheckpointExtents,
+    CheckpointGroups,
     Clean,
     Copy,
     Count,

@@ -39,6 +39,8 @@ pub mod index_page;
 
 /// One page of the extents of a big body.
 pub mod extent_page;
+/// A page of an object's part table.
+pub mod part_page;
 
 /// What the index stores under a key.
 pub mod value;

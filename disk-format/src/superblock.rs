@@ -24,9 +24,11 @@
 //! | 72 | 24 | feature flags |
 //! | 96 | 8 | bytes of the encoded checkpoint; 0 before the first |
 //! | 104 | 2 | count of checkpoint extents |
-//! | 106 | 22 | reserved, zero |
+//! | 106 | 2 | count of checkpoint groups |
+//! | 108 | 20 | reserved, zero |
 //! | 128 | 32 each | device entry: id 16, bytes u64, index u16, state u8, reserved u8, since u32 |
 //! | … | 36 + 4 c each | extent: generation u64, group u32, row u32, height u16, member u8, data count u8, payload offset u32, length u32, count of checksums u32, reserved u32, checksums u32 each |
+//! | … | 20 + 6 n each | descriptor of a group that the checkpoint lies in |
 //! | … | | zero |
 //! | 65532 | 4 | CRC32C of bytes 0 to 65531 |
 
@@ -34,11 +36,12 @@ use crate::bytes::{Reader, Writer, checksum, count_u16, length_u32, magic, versi
 use crate::checksum::crc32c;
 use crate::code::CodeShape;
 use crate::constants::{
-    CHECKPOINT_EXTENTS_MAX, DEVICES_MAX, EXTENT_CRCS_MAX, SEGMENT_BYTES_MAX, SEGMENT_BYTES_MIN,
+    CHECKPOINT_EXTENTS_MAX, CHECKPOINT_GROUPS_MAX, DEVICES_MAX, EXTENT_CRCS_MAX, MEMBERS_MAX, SEGMENT_BYTES_MAX, SEGMENT_BYTES_MIN,
     SUPERBLOCK_COPIES, SUPERBLOCK_MAGIC, SUPERBLOCK_SLOT_BYTES,
 };
 use crate::error::{DecodeError, Field, Structure};
 use crate::extent::Extent;
+use crate::group::GroupDescriptor;
 use crate::label::{read_features, write_features};
 use crate::units::{DeviceId, DeviceIndex, Epoch, Generation, GroupId, Height, PoolId, RowOffset};
 use crate::version::{FORMAT_VERSION, FeatureFlags};
@@ -96,6 +99,9 @@ pub struct Superblock {
     pub checkpoint: Vec<Extent>,
     /// Bytes of the encoded checkpoint; 0 before the first.
     pub checkpoint_bytes: u64,
+    /// The groups that the checkpoint and its extent list lie in: without the checkpoint nothing else says
+    /// where their members are.
+    pub checkpoint_groups: Vec<GroupDescriptor>,
     /// Cores of the mount.
     pub cores: u16,
     /// Whether the mount was stopped in order: no log rows stand behind the checkpoint.
@@ -109,9 +115,14 @@ pub const COMMIT_WAVES: [[u8; 2]; 2] = [[0, 2], [1, 3]];
 const FIXED_BYTES: usize = 128;
 const DEVICE_BYTES: usize = 32;
 const EXTENT_BYTES_MAX: usize = 36 + 4 * EXTENT_CRCS_MAX;
+const GROUP_BYTES_MAX: usize = 20 + 6 * MEMBERS_MAX;
 const CRC_OFFSET: usize = SUPERBLOCK_SLOT_BYTES - 4;
 const _: () = assert!(
-    FIXED_BYTES + DEVICE_BYTES * DEVICES_MAX + EXTENT_BYTES_MAX * CHECKPOINT_EXTENTS_MAX <= CRC_OFFSET
+    FIXED_BYTES
+        + DEVICE_BYTES * DEVICES_MAX
+        + EXTENT_BYTES_MAX * CHECKPOINT_EXTENTS_MAX
+        + GROUP_BYTES_MAX * CHECKPOINT_GROUPS_MAX
+        <= CRC_OFFSET
 );
 
 impl Superblock {
@@ -142,13 +153,17 @@ impl Superblock {
         write_features(self.features, &mut writer);
         writer.u64(self.checkpoint_bytes);
         writer.u16(count_u16(self.checkpoint.len()));
-        writer.zeros(22);
+        writer.u16(count_u16(self.checkpoint_groups.len()));
+        writer.zeros(20);
         assert_eq!(writer.offset(), FIXED_BYTES, "the table above");
         for entry in &self.devices {
             write_device(entry, &mut writer);
         }
         for extent in &self.checkpoint {
             write_extent(extent, &mut writer);
+        }
+        for descriptor in &self.checkpoint_groups {
+            descriptor.write(&mut writer);
         }
         let crc = crc32c(slot.get(..CRC_OFFSET).unwrap_or_default());
         Writer::new(slot.get_mut(CRC_OFFSET..).unwrap_or_default()).u32(crc);
@@ -196,7 +211,9 @@ impl Superblock {
         let checkpoint_bytes = reader.u64(Field::CheckpointBytes)?;
         let extents = reader.u16(Field::CheckpointExtents)?;
         within(structure, Field::CheckpointExtents, 0..=CHECKPOINT_EXTENTS_MAX as u64, u64::from(extents))?;
-        reader.reserved(22)?;
+        let groups = reader.u16(Field::CheckpointGroups)?;
+        within(structure, Field::CheckpointGroups, 0..=CHECKPOINT_GROUPS_MAX as u64, u64::from(groups))?;
+        reader.reserved(20)?;
         let superblock = Self {
             pool,
             device,
@@ -208,6 +225,9 @@ impl Superblock {
             devices: (0..devices).map(|_| read_device(&mut reader)).collect::<Result<_, _>>()?,
             checkpoint: (0..extents).map(|_| read_extent(&mut reader)).collect::<Result<_, _>>()?,
             checkpoint_bytes,
+            checkpoint_groups: (0..groups)
+                .map(|_| GroupDescriptor::read(&mut reader))
+                .collect::<Result<_, _>>()?,
             cores,
             clean: clean == 1,
         };
@@ -236,6 +256,9 @@ impl Superblock {
         let maximum = CHECKPOINT_EXTENTS_MAX as u64;
         within(structure, Field::CheckpointExtents, 0..=maximum, self.checkpoint.len() as u64)?;
         crate::extent::check_all(&self.checkpoint)?;
+        let maximum = CHECKPOINT_GROUPS_MAX as u64;
+        within(structure, Field::CheckpointGroups, 0..=maximum, self.checkpoint_groups.len() as u64)?;
+        self.checkpoint_groups.iter().try_for_each(GroupDescriptor::check)?;
         let sizes = if self.checkpoint.is_empty() { 0..=0 } else { 1..=u64::MAX };
         within(structure, Field::CheckpointBytes, sizes, self.checkpoint_bytes)
     }

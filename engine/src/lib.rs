@@ -6,6 +6,23 @@
 //! [`runtime`] knows glommio, io_uring or a file descriptor; nothing holds a lock that another
 //! core waits for.
 
+mod api;
+mod lifecycle;
+mod shard;
+mod body;
+mod log;
+mod rows;
+pub mod index;
+pub mod pool;
+pub mod stripe;
+pub mod types;
+mod mesh;
+pub mod error;
+mod limits;
+mod number;
 pub mod runtime;
 pub mod buffer;
 pub mod sync;
+
+pub use api::{Body, BodyWriter, DeviceStatus, Engine, EngineStatus, Object, ObjectPart, ObjectReader};
+pub use lifecycle::{EngineMesh, StartError, StartReport};

@@ -25,7 +25,7 @@ pub struct Bucket {
 }
 
 /// What an object is besides its bytes.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ObjectMeta {
     /// MD5 of the body, or of the parts' MD5s together with their number.
     pub etag: Etag,

@@ -13,6 +13,7 @@ use super::state::{
 };
 use super::store::PageStore;
 use crate::error::EngineError;
+use ashlar_disk_format::extent::Extent;
 use ashlar_disk_format::checkpoint::RunRef;
 use ashlar_disk_format::constants::INDEX_KEY_BYTES_MAX;
 use std::ops::Bound;
@@ -142,6 +143,12 @@ impl<S: PageStore> Index<S> {
             }
         }
         shared
+    }
+
+    /// Everything that its runs occupy: pages and manifests.
+    #[must_use]
+    pub fn held_extents(&self) -> Vec<Extent> {
+        self.shared.state.borrow().runs.iter().flat_map(|run| run.extents()).collect()
     }
 
     /// Memory taken.

@@ -1,0 +1,231 @@
+//! Bodies in and out.
+
+use super::Engine;
+use crate::body::{BodyPlace, BodySink, ExtentStream};
+use crate::buffer::{Buffer, BufferSlice};
+use crate::error::EngineError;
+use crate::rows::read_blob;
+use crate::runtime::{Runtime, WallTime};
+use crate::shard::OpGuard;
+use crate::types::{Checksum, Etag, Metadata};
+use ashlar_disk_format::part_page;
+use ashlar_disk_format::value::{ObjectRecord, PartInfo, PartTable};
+use std::ops::Range;
+use std::rc::Rc;
+
+/// A body while it is received. Dropping it discards what came.
+#[derive(Debug)]
+pub struct BodyWriter<R: Runtime> {
+    sink: BodySink<R>,
+    guard: OpGuard,
+}
+
+/// A received body, ready to be published; unless it is small it is durable already.
+#[derive(Debug)]
+pub struct Body {
+    pub(super) place: BodyPlace,
+    pub(super) length: u64,
+    pub(super) guard: Option<OpGuard>,
+}
+
+impl Body {
+    /// The body of zero bytes.
+    #[must_use]
+    pub fn empty() -> Self {
+        Self { place: BodyPlace::Small(None), length: 0, guard: None }
+    }
+
+    /// Bytes.
+    #[must_use]
+    pub fn length(&self) -> u64 {
+        self.length
+    }
+}
+
+impl<R: Runtime> BodyWriter<R> {
+    /// Where the next bytes go: a buffer and the range free in it, never empty. Waits for memory.
+    /// Give it back through [`BodyWriter::fill`].
+    ///
+    /// # Errors
+    /// Too many wait for memory; no space; devices failed.
+    pub async fn space(&mut self) -> Result<(Buffer, Range<usize>), EngineError> {
+        self.sink.space().await
+    }
+
+    /// Takes the buffer of [`BodyWriter::space`] back; the first `count` bytes of its range are body.
+    pub fn fill(&mut self, buffer: Buffer, count: usize) {
+        self.sink.fill(buffer, count);
+    }
+
+    /// Copies bytes in.
+    ///
+    /// # Errors
+    /// As [`BodyWriter::space`].
+    pub async fn write(&mut self, bytes: &[u8]) -> Result<(), EngineError> {
+        self.sink.write(bytes).await
+    }
+
+    /// Bytes so far.
+    #[must_use]
+    pub fn length(&self) -> u64 {
+        self.sink.length()
+    }
+
+    /// Ends the body.
+    ///
+    /// # Errors
+    /// When a row did not become durable.
+    pub async fn finish(self) -> Result<Body, EngineError> {
+        let length = self.sink.length();
+        let place = self.sink.finish().await?;
+        Ok(Body { place, length, guard: Some(self.guard) })
+    }
+}
+
+/// An object as looked up. While it is held, its bytes stay where they are.
+#[derive(Debug)]
+pub struct Object {
+    pub(super) record: Box<ObjectRecord>,
+    pub(super) key: Vec<u8>,
+    pub(super) guard: Rc<OpGuard>,
+}
+
+/// One part of an object that was made by a multipart upload.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ObjectPart {
+    /// Where it begins in the object.
+    pub offset: u64,
+    /// Its size, bytes.
+    pub size: u64,
+    /// Parts in all.
+    pub count: u32,
+    /// Its checksum, if it was uploaded with one.
+    pub checksum: Vec<u8>,
+}
+
+impl Object {
+    /// Bytes.
+    #[must_use]
+    pub fn size(&self) -> u64 {
+        self.record.size
+    }
+
+    /// When it was published.
+    #[must_use]
+    pub fn modified(&self) -> WallTime {
+        WallTime(u64::try_from(self.record.modified_ms).unwrap_or(0))
+    }
+
+    /// Its entity tag.
+    #[must_use]
+    pub fn etag(&self) -> &Etag {
+        &self.record.etag
+    }
+
+    /// The checksum it was stored with.
+    #[must_use]
+    pub fn checksum(&self) -> Option<&Checksum> {
+        self.record.checksum.as_ref()
+    }
+
+    /// Stored headers and user metadata.
+    #[must_use]
+    pub fn metadata(&self) -> &[Metadata] {
+        &self.record.metadata
+    }
+
+    /// Its key.
+    #[must_use]
+    pub fn key(&self) -> &[u8] {
+        &self.key
+    }
+
+    /// Made by a multipart upload.
+    #[must_use]
+    pub fn is_multipart(&self) -> bool {
+        self.record.parts != PartTable::None
+    }
+}
+
+/// The bytes of an object, in order, verified.
+#[derive(Debug)]
+pub struct ObjectReader<R: Runtime> {
+    stream: ExtentStream<R>,
+    _guard: Rc<OpGuard>,
+}
+
+impl<R: Runtime> ObjectReader<R> {
+    /// The next bytes; `None` behind the last.
+    ///
+    /// # Errors
+    /// When bytes cannot be had that pass their checksums.
+    pub async fn next(&mut self) -> Result<Option<BufferSlice>, EngineError> {
+        self.stream.next().await
+    }
+}
+
+impl<R: Runtime> Engine<R> {
+    /// Begins a body of `length` bytes, if that is known.
+    ///
+    /// # Errors
+    /// [`EngineError::Full`] when only deletes have room, [`EngineError::Closing`].
+    pub fn begin_body(&self, length: Option<u64>) -> Result<BodyWriter<R>, EngineError> {
+        let guard = self.enter()?;
+        if self.shard.low.get() {
+            return Err(EngineError::Full);
+        }
+        let sink = BodySink::new(
+            Rc::clone(&self.shard.view),
+            Rc::clone(&self.shard.data),
+            self.shard.body_pages.clone(),
+            length,
+        );
+        Ok(BodyWriter { sink, guard })
+    }
+
+    /// Reads `range` of an object, bytes.
+    ///
+    /// # Panics
+    /// When the range leaves the object: the caller has checked it.
+    #[must_use]
+    pub fn read(&self, object: &Object, range: Range<u64>) -> ObjectReader<R> {
+        assert!(range.end <= object.size(), "range lies inside the object");
+        let view = Rc::clone(&self.shard.view);
+        ObjectReader {
+            stream: ExtentStream::new(view, &object.record.body.0, range),
+            _guard: Rc::clone(&object.guard),
+        }
+    }
+
+    /// The `number`-th part of an object, from 1; `None` when it was put whole or has fewer parts.
+    ///
+    /// # Errors
+    /// When the table of parts cannot be read.
+    pub async fn object_part(&self, object: &Object, number: u16) -> Result<Option<ObjectPart>, EngineError> {
+        let infos = self.part_infos(object).await?;
+        let position = usize::from(number).wrapping_sub(1);
+        let Some(info) = infos.get(position) else { return Ok(None) };
+        Ok(Some(ObjectPart {
+            offset: infos[..position].iter().map(|info| info.size).sum(),
+            size: info.size,
+            count: crate::number::to_u32(infos.len()),
+            checksum: info.checksum.clone(),
+        }))
+    }
+
+    /// The parts that an object was made of; empty when it was put whole.
+    pub(super) async fn part_infos(&self, object: &Object) -> Result<Vec<PartInfo>, EngineError> {
+        match &object.record.parts {
+            PartTable::None => Ok(Vec::new()),
+            PartTable::Inline(infos) => Ok(infos.clone()),
+            PartTable::Page { extents, .. } => {
+                let mut infos = Vec::new();
+                for extent in extents {
+                    let page = read_blob(&self.shard.view, std::slice::from_ref(extent)).await?;
+                    infos.extend(part_page::decode(&page)?);
+                }
+                Ok(infos)
+            }
+        }
+    }
+}

@@ -1,0 +1,98 @@
+//! The only door of the engine.
+//!
+//! Every operation may be called on any core: it asks the owner of the key through the mesh, moves
+//! bodies itself, and holds the guard that keeps the segments it reads from being reused.
+
+mod body;
+mod buckets;
+mod objects;
+mod status;
+mod uploads;
+
+pub use body::{Body, BodyWriter, Object, ObjectPart, ObjectReader};
+pub use status::{DeviceStatus, EngineStatus};
+
+use crate::error::EngineError;
+use crate::lifecycle::{EngineMesh, Node, StartError, StartReport, start};
+use crate::runtime::{CoreId, Runtime};
+use crate::shard::{OpGuard, Reply, Request, Shard};
+use std::rc::Rc;
+
+/// A core's handle on the engine. Cheap to clone; never leaves its core.
+pub struct Engine<R: Runtime> {
+    node: Rc<Node<R>>,
+    shard: Rc<Shard<R>>,
+}
+
+impl<R: Runtime> Clone for Engine<R> {
+    fn clone(&self) -> Self {
+        Self { node: Rc::clone(&self.node), shard: Rc::clone(&self.shard) }
+    }
+}
+
+impl<R: Runtime> std::fmt::Debug for Engine<R> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Engine").field("shard", &self.shard).finish_non_exhaustive()
+    }
+}
+
+impl<R: Runtime> Engine<R> {
+    /// Opens the pool that the runtime's devices hold and brings this core up; to be called on every
+    /// core with the same mesh. Core 0 also gets the report.
+    ///
+    /// # Errors
+    /// [`StartError`]: no pool, too few devices, or damage that cannot be mended.
+    pub async fn start(runtime: R, mesh: EngineMesh) -> Result<(Self, Option<StartReport>), StartError> {
+        let (node, report) = start(runtime, mesh).await?;
+        let shard = node.shard()?;
+        Ok((Self { node, shard }, report))
+    }
+
+    /// This core.
+    #[must_use]
+    pub fn runtime(&self) -> &R {
+        &self.node.runtime
+    }
+
+    /// Closes the engine: no operation begins any more, those that run are waited for, a last
+    /// checkpoint makes the next start a short one. To be called on core 0, once every core has
+    /// stopped taking requests.
+    ///
+    /// # Errors
+    /// When the last checkpoint failed: nothing is lost, the next start reads the log.
+    pub async fn shutdown(&self) -> Result<(), EngineError> {
+        let coordinator = self.node.coordinator.borrow().clone();
+        let Some(coordinator) = coordinator else { return Ok(()) };
+        coordinator.everywhere(|| Request::Close).await?;
+        let result = coordinator.checkpoint(true).await;
+        coordinator.everywhere(|| Request::Stop).await?;
+        result
+    }
+
+    /// Makes a checkpoint now (core 0; elsewhere nothing happens).
+    ///
+    /// # Errors
+    /// When it did not become durable.
+    pub async fn checkpoint(&self) -> Result<(), EngineError> {
+        let coordinator = self.node.coordinator.borrow().clone();
+        match coordinator {
+            Some(coordinator) => coordinator.checkpoint(false).await,
+            None => Ok(()),
+        }
+    }
+
+    fn enter(&self) -> Result<OpGuard, EngineError> {
+        self.shard.enter()
+    }
+
+    async fn ask(&self, core: CoreId, request: Request) -> Result<Reply, EngineError> {
+        self.node.ask(core, request).await
+    }
+}
+
+/// The reply was of another kind: a bug between two files of this crate, reported as closing
+/// because the caller can do nothing else about it.
+fn unexpected(reply: &Reply) -> EngineError {
+    assert!(!matches!(reply, Reply::Failed(_)), "failures are turned into errors before");
+    EngineError::Closing
+}

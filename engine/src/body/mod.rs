@@ -1,0 +1,15 @@
+//! Bodies: from received bytes to rows and extent pages, and back.
+//!
+//! Invariants: a record holds at most [`crate::limits::INLINE_EXTENTS_MAX`] entries, whatever the
+//! size of its body; a body in progress holds the buffers of at most two rows; everything a reader
+//! hands out was verified by the row store.
+
+mod reader;
+mod space;
+mod tree;
+mod writer;
+
+pub(crate) use reader::ExtentStream;
+pub(crate) use space::{BodySpace, walk_body};
+pub(crate) use tree::build_tree;
+pub(crate) use writer::{BodyPlace, BodySink};

@@ -1,0 +1,97 @@
+//! A range of a body as a stream of verified slices, some of them read ahead.
+
+use crate::buffer::BufferSlice;
+use crate::error::EngineError;
+use crate::limits::READ_AHEAD_EXTENTS;
+use crate::number::to_u32;
+use crate::pool::PoolView;
+use crate::rows::read_extent;
+use crate::runtime::Runtime;
+use ashlar_disk_format::extent::Extent;
+use ashlar_disk_format::extent_page::ExtentPage;
+use ashlar_disk_format::value::BodyEntry;
+use futures_util::future::LocalBoxFuture;
+use futures_util::stream::{FuturesOrdered, StreamExt as _};
+use std::ops::Range;
+use std::rc::Rc;
+
+type Reading = LocalBoxFuture<'static, Result<BufferSlice, EngineError>>;
+
+/// See the module.
+pub(crate) struct ExtentStream<R: Runtime> {
+    view: Rc<PoolView<R>>,
+    /// What is still to be visited, last first.
+    pending: Vec<BodyEntry>,
+    /// Bytes to pass over, then bytes to hand out.
+    skip: u64,
+    left: u64,
+    reading: FuturesOrdered<Reading>,
+}
+
+impl<R: Runtime> std::fmt::Debug for ExtentStream<R> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("ExtentStream").field("left", &self.left).finish_non_exhaustive()
+    }
+}
+
+impl<R: Runtime> ExtentStream<R> {
+    /// The bytes `range` of the body that `entries` make up.
+    pub(crate) fn new(view: Rc<PoolView<R>>, entries: &[BodyEntry], range: Range<u64>) -> Self {
+        let mut pending = entries.to_vec();
+        pending.reverse();
+        Self {
+            view,
+            pending,
+            skip: range.start,
+            left: range.end.saturating_sub(range.start),
+            reading: FuturesOrdered::new(),
+        }
+    }
+
+    /// The next bytes; `None` behind the last.
+    ///
+    /// # Errors
+    /// When bytes cannot be had that pass their checksums.
+    pub(crate) async fn next(&mut self) -> Result<Option<BufferSlice>, EngineError> {
+        while self.reading.len() < READ_AHEAD_EXTENTS {
+            let Some((extent, range)) = self.next_extent().await? else { break };
+            let view = Rc::clone(&self.view);
+            let read = async move { read_extent(&view, view.runtime.arena(), &extent, range).await };
+            self.reading.push_back(Box::pin(read));
+        }
+        self.reading.next().await.transpose()
+    }
+
+    /// The next extent of the range and which of its bytes belong to it. Pages before the range are
+    /// passed over unread.
+    async fn next_extent(&mut self) -> Result<Option<(Extent, Range<u32>)>, EngineError> {
+        while self.left > 0 {
+            let Some(entry) = self.pending.pop() else {
+                return Ok(None);
+            };
+            let length = entry.length();
+            if self.skip >= length {
+                self.skip -= length;
+                continue;
+            }
+            match entry {
+                BodyEntry::Data(extent) => {
+                    let start = u64::min(self.skip, length);
+                    let end = length.min(start + self.left);
+                    self.skip = 0;
+                    self.left -= end - start;
+                    let range = to_u32(crate::number::to_usize(start))..to_u32(crate::number::to_usize(end));
+                    return Ok(Some((extent, range)));
+                }
+                BodyEntry::Page { page, .. } => {
+                    let reserve = self.view.runtime.reserve();
+                    let bytes = read_extent(&self.view, reserve, &page, 0..page.length).await?;
+                    let entries = ExtentPage::decode(bytes.bytes())?.entries;
+                    self.pending.extend(entries.into_iter().rev());
+                }
+                BodyEntry::Shared { .. } => return Ok(None),
+            }
+        }
+        Ok(None)
+    }
+}

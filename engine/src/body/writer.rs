@@ -1,0 +1,200 @@
+//! A body while it is received: it fills the chunk buffers of a row, the row goes to the devices
+//! while the next one fills.
+//!
+//! A body that stays within [`SMALL_BODY_BYTES_MAX`] is not written here: it rides in the log row
+//! of its record.
+
+use super::space::BodySpace;
+use super::tree::build_tree;
+use crate::buffer::Buffer;
+use crate::error::EngineError;
+use crate::limits::{BODY_ROWS_IN_FLIGHT, SMALL_BODY_BYTES_MAX};
+use crate::number::to_usize;
+use crate::pool::PoolView;
+use crate::rows::{DataWriter, Geometry, RowBuffer, RowPages};
+use crate::runtime::{Runtime, TaskQueue};
+use crate::sync::{Answer, answer};
+use ashlar_disk_format::extent::Extent;
+use ashlar_disk_format::value::BodyEntry;
+use std::collections::VecDeque;
+use std::ops::Range;
+use std::rc::Rc;
+
+/// Where a body is when its record is published.
+#[derive(Debug)]
+pub(crate) enum BodyPlace {
+    /// In memory; `None` for an empty body.
+    Small(Option<(Buffer, Range<usize>)>),
+    /// In rows that are durable.
+    Stored {
+        /// What the record will hold.
+        entries: Vec<BodyEntry>,
+        /// Live bytes per group, over the whole tree.
+        space: BodySpace,
+    },
+}
+
+type Appended = Result<Vec<Vec<Extent>>, EngineError>;
+
+/// See the module.
+pub(crate) struct BodySink<R: Runtime> {
+    view: Rc<PoolView<R>>,
+    data: Rc<DataWriter<R>>,
+    pages: RowPages<R>,
+    /// What the client said it would send.
+    declared: Option<u64>,
+    received: u64,
+    small: Option<(Buffer, usize)>,
+    row: Option<RowBuffer>,
+    in_flight: VecDeque<Answer<Appended>>,
+    entries: Vec<BodyEntry>,
+    space: BodySpace,
+}
+
+impl<R: Runtime> std::fmt::Debug for BodySink<R> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("BodySink").field("received", &self.received).finish_non_exhaustive()
+    }
+}
+
+impl<R: Runtime> BodySink<R> {
+    pub(crate) fn new(
+        view: Rc<PoolView<R>>,
+        data: Rc<DataWriter<R>>,
+        pages: RowPages<R>,
+        declared: Option<u64>,
+    ) -> Self {
+        Self {
+            view,
+            data,
+            pages,
+            declared,
+            received: 0,
+            small: None,
+            row: None,
+            in_flight: VecDeque::new(),
+            entries: Vec::new(),
+            space: BodySpace::default(),
+        }
+    }
+
+    /// Bytes received.
+    pub(crate) fn length(&self) -> u64 {
+        self.received
+    }
+
+    fn is_small(&self) -> bool {
+        self.declared.is_some_and(|bytes| bytes <= SMALL_BODY_BYTES_MAX as u64)
+    }
+
+    /// The buffer and range that the next bytes go to; it comes back through [`BodySink::fill`].
+    pub(crate) async fn space(&mut self) -> Result<(Buffer, Range<usize>), EngineError> {
+        if self.is_small() {
+            let declared = to_usize(self.declared.unwrap_or(0));
+            let (buffer, used) = match self.small.take() {
+                Some(held) => held,
+                None => (self.view.runtime.arena().take(declared.max(1)).await?, 0),
+            };
+            let end = declared.max(1).min(buffer.capacity());
+            return Ok((buffer, used..end));
+        }
+        if self.row.as_ref().is_some_and(|row| row.room() == 0) {
+            self.send_row().await?;
+        }
+        if self.row.is_none() {
+            self.row = Some(self.new_row().await?);
+        }
+        let Some(row) = self.row.as_mut() else { unreachable!("a row was just made") };
+        let Some((index, range)) = row.take_space() else { unreachable!("a row with room has space") };
+        Ok((row.lend(index), range))
+    }
+
+    /// Takes the buffer back; the first `count` bytes of its range are body now.
+    pub(crate) fn fill(&mut self, buffer: Buffer, count: usize) {
+        self.received += count as u64;
+        if let Some(row) = self.row.as_mut() {
+            row.give_back(buffer);
+            row.advance(count);
+            return;
+        }
+        let used = to_usize(self.received);
+        self.small = Some((buffer, used));
+    }
+
+    /// Copies bytes in.
+    pub(crate) async fn write(&mut self, bytes: &[u8]) -> Result<(), EngineError> {
+        let mut rest = bytes;
+        while !rest.is_empty() {
+            let (mut buffer, range) = self.space().await?;
+            let count = rest.len().min(range.len());
+            assert!(count > 0, "a body does not exceed what was declared");
+            buffer.bytes_mut()[range.start..range.start + count].copy_from_slice(&rest[..count]);
+            self.fill(buffer, count);
+            rest = &rest[count..];
+        }
+        Ok(())
+    }
+
+    /// Everything was received: the body's place, durable unless it is small.
+    pub(crate) async fn finish(mut self) -> Result<BodyPlace, EngineError> {
+        if let Some((buffer, used)) = self.small.take() {
+            return Ok(BodyPlace::Small((used > 0).then_some((buffer, 0..used))));
+        }
+        if self.received == 0 {
+            return Ok(BodyPlace::Small(None));
+        }
+        if self.row.is_some() {
+            self.send_row().await?;
+        }
+        while !self.in_flight.is_empty() {
+            self.collect().await?;
+        }
+        let entries = std::mem::take(&mut self.entries);
+        let entries = build_tree(&self.pages, entries, &mut self.space).await?;
+        Ok(BodyPlace::Stored { entries, space: std::mem::take(&mut self.space) })
+    }
+
+    /// A row for what is still to come: as low as suffices when that is known.
+    async fn new_row(&self) -> Result<RowBuffer, EngineError> {
+        let shape = self.data.shape().await?;
+        let full = Geometry::full(shape);
+        let left = self.declared.map(|declared| declared.saturating_sub(self.received));
+        let geometry = match left {
+            Some(left) if left < full.capacity() as u64 => Geometry::holding(shape, to_usize(left).max(1)),
+            Some(_) | None => full,
+        };
+        let height = to_usize(u64::from(geometry.height.bytes()));
+        let chunks = self.view.runtime.arena().take_many(geometry.written(), height).await?;
+        Ok(RowBuffer::new(geometry, chunks))
+    }
+
+    /// Sends the row to the devices and lets the next one fill meanwhile.
+    async fn send_row(&mut self) -> Result<(), EngineError> {
+        while self.in_flight.len() >= BODY_ROWS_IN_FLIGHT {
+            self.collect().await?;
+        }
+        let Some(mut row) = self.row.take() else { return Ok(()) };
+        row.shrink();
+        row.encode(&self.view.codec(row.geometry().shape));
+        let used = row.used();
+        let (to, appended) = answer();
+        let data = Rc::clone(&self.data);
+        self.view.runtime.spawn(TaskQueue::Foreground, async move {
+            to.send(data.append(row, std::slice::from_ref(&(0..used))).await);
+        });
+        self.in_flight.push_back(appended);
+        Ok(())
+    }
+
+    /// Waits for the oldest row.
+    async fn collect(&mut self) -> Result<(), EngineError> {
+        let Some(oldest) = self.in_flight.pop_front() else { return Ok(()) };
+        let extents = oldest.await.unwrap_or(Err(EngineError::Closing))?;
+        for extent in extents.into_iter().flatten() {
+            assert!(extent.length > 0, "an extent is never empty");
+            self.space.add(&extent);
+            self.entries.push(BodyEntry::Data(extent));
+        }
+        Ok(())
+    }
+}

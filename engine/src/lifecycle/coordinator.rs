@@ -1,0 +1,309 @@
+//! Core 0's work for all: answers of the pool's owner, checkpoints, space, failed devices.
+
+use super::node::Node;
+use crate::error::EngineError;
+use crate::pool::{PoolOwner, PoolReply, PoolRequest, PoolView, write_superblocks};
+use crate::rows::write_blob;
+use crate::runtime::{CoreId, Device, DeviceError, Runtime, TaskQueue};
+use crate::shard::{Reply, Request, Router, Shard, ShardSnapshot};
+use crate::sync::{Event, Limit};
+use ashlar_disk_format::checkpoint::{Checkpoint, ShardManifest};
+use ashlar_disk_format::extent::Extent;
+use ashlar_disk_format::group::{GroupDescriptor, GroupKind};
+use ashlar_disk_format::units::{DeviceIndex, GroupId, RowOffset};
+use futures_util::future::join_all;
+use std::cell::{Cell, RefCell};
+use std::collections::BTreeMap;
+use std::rc::Rc;
+
+/// Groups opened since the last checkpoint after which the next is due, as a share of all: space
+/// comes back only through checkpoints.
+const OPENED_SHARE: u64 = 16;
+
+/// See the module.
+pub(crate) struct Coordinator<R: Runtime> {
+    node: Rc<Node<R>>,
+    view: Rc<PoolView<R>>,
+    pub(crate) owner: PoolOwner,
+    due: Event,
+    is_due: Cell<bool>,
+    one_at_a_time: Limit,
+    reclaiming: Cell<bool>,
+    low: Cell<bool>,
+    opened: Cell<u64>,
+    /// What the superblock refers to now.
+    checkpoint_extents: RefCell<Vec<Extent>>,
+    pub(crate) failures: RefCell<Vec<(DeviceIndex, DeviceError)>>,
+    pub(crate) checkpoints: Cell<u64>,
+    pub(crate) failed_checkpoints: Cell<u64>,
+}
+
+impl<R: Runtime> std::fmt::Debug for Coordinator<R> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Coordinator").field("owner", &self.owner).finish_non_exhaustive()
+    }
+}
+
+impl<R: Runtime> Coordinator<R> {
+    pub(crate) fn new(
+        node: Rc<Node<R>>,
+        view: Rc<PoolView<R>>,
+        owner: PoolOwner,
+        checkpoint_extents: Vec<Extent>,
+    ) -> Rc<Self> {
+        Rc::new(Self {
+            node,
+            view,
+            owner,
+            due: Event::new(),
+            is_due: Cell::new(false),
+            one_at_a_time: Limit::new(1),
+            reclaiming: Cell::new(false),
+            low: Cell::new(false),
+            opened: Cell::new(0),
+            checkpoint_extents: RefCell::new(checkpoint_extents),
+            failures: RefCell::default(),
+            checkpoints: Cell::new(0),
+            failed_checkpoints: Cell::new(0),
+        })
+    }
+
+    /// Makes checkpoints when they are due, for the life of the process.
+    pub(crate) fn run(self: &Rc<Self>) {
+        let coordinator = Rc::clone(self);
+        self.node.runtime.spawn(TaskQueue::Background, async move {
+            loop {
+                let wait = coordinator.due.wait();
+                if !coordinator.is_due.replace(false) {
+                    wait.await;
+                    continue;
+                }
+                if coordinator.checkpoint(false).await.is_err() {
+                    // Every core goes on with its old starting point; the next trigger tries again.
+                    coordinator.failed_checkpoints.set(coordinator.failed_checkpoints.get() + 1);
+                }
+            }
+        });
+    }
+
+    fn ask_for_checkpoint(&self) {
+        self.is_due.set(true);
+        self.due.fire();
+    }
+
+    /// Answers a core that asks the owner.
+    pub(crate) async fn pool_request(
+        self: &Rc<Self>,
+        request: PoolRequest,
+    ) -> Result<PoolReply, EngineError> {
+        match &request {
+            PoolRequest::Failed { device, error } => {
+                if self.owner.fail(*device) {
+                    self.failures.borrow_mut().push((*device, *error));
+                    self.fence_everywhere(*device).await?;
+                }
+                return Ok(PoolReply::Done);
+            }
+            PoolRequest::Due => self.ask_for_checkpoint(),
+            PoolRequest::Open { .. } => self.watch_space(),
+            PoolRequest::Describe { .. } | PoolRequest::Prepared { .. } | PoolRequest::Seal { .. } => {}
+        }
+        let answer = self.owner.answer(&request);
+        if matches!(answer, Err(EngineError::Full)) {
+            self.ask_for_checkpoint();
+        }
+        answer
+    }
+
+    /// Every core stops writing to the device, and the superblocks of the others say so.
+    async fn fence_everywhere(self: &Rc<Self>, device: DeviceIndex) -> Result<(), EngineError> {
+        self.view.fence(device);
+        self.everywhere(|| Request::Fence(device)).await?;
+        let superblock = self.owner.next_superblock(|_| ());
+        let failures = write_superblocks(&self.view, &superblock).await?;
+        for (device, error) in failures {
+            if self.owner.fail(device) {
+                self.failures.borrow_mut().push((device, error));
+                Box::pin(self.fence_everywhere(device)).await?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Counts what is opened; tells the cores when space gets short, or no longer is.
+    fn watch_space(self: &Rc<Self>) {
+        self.opened.set(self.opened.get() + 1);
+        let (_, all) = self.owner.room();
+        if self.opened.get().saturating_mul(OPENED_SHARE) >= all {
+            self.opened.set(0);
+            self.ask_for_checkpoint();
+        }
+        self.tell_space();
+    }
+
+    fn tell_space(self: &Rc<Self>) {
+        let low = self.owner.is_low();
+        if low {
+            self.ask_for_checkpoint();
+        }
+        if self.low.replace(low) != low {
+            let coordinator = Rc::clone(self);
+            self.node.runtime.spawn(TaskQueue::Foreground, async move {
+                // A core that is closing does not mind.
+                let _told = coordinator.everywhere(|| Request::Low(coordinator.low.get())).await;
+            });
+        }
+    }
+
+    /// Asks every core the same, all at once.
+    pub(crate) async fn everywhere(
+        self: &Rc<Self>,
+        request: impl Fn() -> Request,
+    ) -> Result<Vec<Reply>, EngineError> {
+        let cores = 0..self.node.runtime.cores();
+        let calls = cores.map(|core| self.node.ask(CoreId(core), request()));
+        join_all(calls).await.into_iter().collect()
+    }
+
+    /// Makes a checkpoint; afterwards recovery starts from it.
+    ///
+    /// # Errors
+    /// When it did not become durable: the one before still holds.
+    pub(crate) async fn checkpoint(self: &Rc<Self>, clean: bool) -> Result<(), EngineError> {
+        let _turn = self.one_at_a_time.enter().await;
+        let number = self.owner.begin_checkpoint();
+        let result = self.write_checkpoint(number, clean).await;
+        let over = self.everywhere(|| Request::SnapshotDone).await;
+        result?;
+        over?;
+        self.checkpoints.set(self.checkpoints.get() + 1);
+        self.reclaim_later(number);
+        Ok(())
+    }
+
+    async fn write_checkpoint(self: &Rc<Self>, number: u64, clean: bool) -> Result<(), EngineError> {
+        let mut snapshots = Vec::new();
+        for reply in self.everywhere(|| Request::Snapshot).await? {
+            let Reply::Snapshot(snapshot) = reply else { return Err(EngineError::Closing) };
+            snapshots.push(*snapshot);
+        }
+        let checkpoint = self.compose(number, snapshots);
+        let shard: Rc<Shard<R>> = self.node.shard()?;
+        let bytes = checkpoint.encode();
+        let blob = write_blob(&shard.pages, &bytes).await?;
+        let root = write_blob(&shard.pages, &Extent::list_encode(&blob)).await?;
+        let mut groups = Vec::new();
+        for extent in blob.iter().chain(&root) {
+            let descriptor: Rc<GroupDescriptor> = self.view.group(extent.group, extent.generation).await?;
+            if !groups.contains(&*descriptor) {
+                groups.push((*descriptor).clone());
+            }
+        }
+        let cores = self.node.runtime.cores();
+        let superblock = self.owner.next_superblock(|superblock| {
+            superblock.checkpoint.clone_from(&root);
+            superblock.checkpoint_bytes = bytes.len() as u64;
+            superblock.checkpoint_groups = groups;
+            superblock.cores = cores;
+            superblock.clean = clean;
+        });
+        let failures = write_superblocks(&self.view, &superblock).await?;
+        for (device, error) in failures {
+            self.view.report_failure(device, error).await;
+        }
+        let mut now = blob;
+        now.extend(root);
+        shard.view.ledger.settle_pages(&now, true);
+        let before = self.checkpoint_extents.replace(now);
+        shard.view.ledger.settle_pages(&before, false);
+        Ok(())
+    }
+
+    fn compose(&self, number: u64, snapshots: Vec<ShardSnapshot>) -> Checkpoint {
+        let mut live: BTreeMap<GroupId, i64> = BTreeMap::new();
+        let mut shards = Vec::new();
+        let mut logs = Vec::new();
+        let mut next_run = 0;
+        let router = Router::new(self.node.runtime.cores());
+        for (core, snapshot) in snapshots.into_iter().enumerate() {
+            for (group, bytes) in &snapshot.live {
+                *live.entry(*group).or_insert(0) += bytes;
+            }
+            for (group, tail) in &snapshot.tails {
+                self.owner.resume(*group, *tail);
+            }
+            next_run = next_run.max(snapshot.next_run);
+            logs.push(snapshot.position);
+            let core = crate::number::to_u16(core);
+            let (first_vshard, last_vshard) = router.range(CoreId(core));
+            shards.push(ShardManifest {
+                core,
+                first_vshard,
+                last_vshard,
+                runs: snapshot.runs,
+                counters: snapshot.counters,
+            });
+        }
+        Checkpoint {
+            pool: self.view.facts.pool,
+            epoch: self.view.facts.epoch,
+            sequence: number,
+            logs,
+            shards,
+            groups: self.owner.table(&live),
+            prepared: self.owner.prepared(),
+            next_run,
+            next_bucket: 0,
+        }
+    }
+
+    /// Takes dead groups back once every operation that began before has ended. One such wait at a
+    /// time; what dies meanwhile is found by a later checkpoint.
+    fn reclaim_later(self: &Rc<Self>, number: u64) {
+        let dead = self.owner.dead(number);
+        if dead.is_empty() || self.reclaiming.replace(true) {
+            return;
+        }
+        let coordinator = Rc::clone(self);
+        self.node.runtime.spawn(TaskQueue::Background, async move {
+            // A core that is closing keeps its space until the next start.
+            let _done = coordinator.reclaim(dead).await;
+            coordinator.reclaiming.set(false);
+            coordinator.tell_space();
+        });
+    }
+
+    async fn reclaim(self: &Rc<Self>, dead: Vec<GroupId>) -> Result<(), EngineError> {
+        self.everywhere(|| Request::PassEpoch).await?;
+        let mut sums = vec![0i64; dead.len()];
+        for reply in self.everywhere(|| Request::Live(dead.clone())).await? {
+            let Reply::Live(counts) = reply else { continue };
+            for (sum, count) in sums.iter_mut().zip(counts) {
+                *sum += count;
+            }
+        }
+        let free: Vec<GroupId> =
+            dead.into_iter().zip(sums).filter(|(_, sum)| *sum == 0).map(|(group, _)| group).collect();
+        self.everywhere(|| Request::Forget(free.clone())).await?;
+        let members: Vec<_> = self
+            .owner
+            .groups()
+            .into_iter()
+            .filter(|group| free.contains(&group.descriptor.group))
+            .flat_map(|group| group.descriptor.members)
+            .collect();
+        for member in members {
+            let start = self.view.chunk_offset(member.device, member.segment, RowOffset(0));
+            if let (Some(device), Some(start)) = (self.view.device(member.device).cloned(), start) {
+                device.discard(start, self.view.facts.segment_bytes).await;
+            }
+        }
+        self.owner.take_back(&free);
+        Ok(())
+    }
+
+    /// Groups by kind, for reports.
+    pub(crate) fn groups_of(&self, kind: GroupKind) -> usize {
+        self.owner.groups().iter().filter(|group| group.descriptor.kind == kind).count()
+    }
+}

@@ -1,0 +1,19 @@
+//! From devices to a serving engine and back: opening, recovery, checkpoints, taking space back,
+//! closing. Core 0 leads; the others do what they are told through the mesh.
+//!
+//! Opening:
+//! 1. Recognise the pool; write a superblock with the next epoch before anything else is written.
+//! 2. Read the checkpoint; every core opens its share of the index.
+//! 3. Read the old logs behind the checkpoint; every core applies the records of its keys.
+//! 4. Every core opens a new log; a first checkpoint makes all of this the new starting point.
+//! 5. Serve.
+
+mod coordinator;
+mod node;
+mod open;
+mod restore;
+mod start;
+
+pub(crate) use node::Node;
+pub use start::{EngineMesh, StartError, StartReport};
+pub(crate) use start::start;

@@ -1,0 +1,233 @@
+//! One core's end of all calls: receives them, answers them.
+
+use super::coordinator::Coordinator;
+use crate::error::EngineError;
+use crate::mesh::Post;
+use crate::pool::{PoolLink, PoolReply, PoolRequest, PoolView};
+use crate::runtime::{CoreId, Device, Runtime, TaskQueue};
+use crate::shard::{Reply, Request, Shard, ShardSeed, run_committer};
+use crate::sync::Event;
+use ashlar_disk_format::layout::DeviceLayout;
+use futures_util::future::LocalBoxFuture;
+use std::cell::{Cell, RefCell};
+use std::rc::Rc;
+
+/// How far a core has come.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Stage {
+    Starting,
+    Serving,
+    Abandoned,
+}
+
+/// A core of the engine.
+pub(crate) struct Node<R: Runtime> {
+    pub(crate) runtime: R,
+    pub(crate) post: Rc<Post<R, Request, Reply>>,
+    pub(crate) shard: RefCell<Option<Rc<Shard<R>>>>,
+    pub(crate) coordinator: RefCell<Option<Rc<Coordinator<R>>>>,
+    pub(crate) stage: Cell<Stage>,
+    pub(crate) moved: Event,
+}
+
+impl<R: Runtime> std::fmt::Debug for Node<R> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Node").field("stage", &self.stage.get()).finish_non_exhaustive()
+    }
+}
+
+/// A core's way to the pool's owner on core 0.
+struct Link<R: Runtime> {
+    node: Rc<Node<R>>,
+}
+
+impl<R: Runtime> PoolLink for Link<R> {
+    fn ask(&self, request: PoolRequest) -> LocalBoxFuture<'static, Result<PoolReply, EngineError>> {
+        let node = Rc::clone(&self.node);
+        Box::pin(async move {
+            match node.ask(CoreId(0), Request::Pool(request)).await? {
+                Reply::Pool(reply) => Ok(reply),
+                _ => Err(EngineError::Closing),
+            }
+        })
+    }
+}
+
+impl<R: Runtime> Node<R> {
+    pub(crate) fn new(runtime: R, post: Rc<Post<R, Request, Reply>>) -> Rc<Self> {
+        Rc::new(Self {
+            runtime,
+            post,
+            shard: RefCell::new(None),
+            coordinator: RefCell::new(None),
+            stage: Cell::new(Stage::Starting),
+            moved: Event::new(),
+        })
+    }
+
+    /// Receives calls for the life of the process.
+    pub(crate) fn listen(self: &Rc<Self>) {
+        let node = Rc::clone(self);
+        self.runtime.spawn(TaskQueue::Foreground, async move {
+            loop {
+                let (from, token, request) = node.post.receive().await;
+                let handler = Rc::clone(&node);
+                node.runtime.spawn(TaskQueue::Foreground, async move {
+                    let reply = handler.handle(request).await.unwrap_or_else(Reply::Failed);
+                    handler.post.reply(from, token, reply);
+                });
+            }
+        });
+    }
+
+    /// Calls any core, this one included.
+    pub(crate) async fn ask(self: &Rc<Self>, core: CoreId, request: Request) -> Result<Reply, EngineError> {
+        if core == self.runtime.core() {
+            return Box::pin(self.handle(request)).await;
+        }
+        self.post.call(core, request).await.ok_or(EngineError::Closing)?.checked()
+    }
+
+    /// The shard, once this core has one.
+    pub(crate) fn shard(&self) -> Result<Rc<Shard<R>>, EngineError> {
+        self.shard.borrow().clone().ok_or(EngineError::Closing)
+    }
+
+    pub(crate) fn move_to(&self, stage: Stage) {
+        self.stage.set(stage);
+        self.moved.fire();
+    }
+
+    /// A view over the devices that the seed names.
+    pub(crate) fn view(self: &Rc<Self>, seed: &ShardSeed) -> Result<Rc<PoolView<R>>, EngineError> {
+        let devices = self.runtime.devices();
+        let mut slots = Vec::new();
+        for &(index, position) in &seed.devices {
+            let Some(device) = devices.get(position) else { continue };
+            let layout = DeviceLayout::new(device.info().bytes, seed.facts.segment_bytes);
+            let Ok(layout) = layout else { continue };
+            slots.push((index, device.clone(), layout));
+        }
+        let view = Rc::new(PoolView::new(self.runtime.clone(), seed.facts, slots));
+        view.connect(Rc::new(Link { node: Rc::clone(self) }));
+        Ok(view)
+    }
+
+    async fn handle(self: &Rc<Self>, request: Request) -> Result<Reply, EngineError> {
+        match request {
+            Request::Pool(request) => {
+                let coordinator = self.coordinator.borrow().clone();
+                let Some(coordinator) = coordinator else { return Err(EngineError::Closing) };
+                Ok(Reply::Pool(coordinator.pool_request(request).await?))
+            }
+            Request::Seed(seed) => {
+                let view = self.view(&seed)?;
+                let shard = Shard::open(view, Rc::clone(&self.post), &seed).await?;
+                *self.shard.borrow_mut() = Some(shard);
+                Ok(Reply::Done)
+            }
+            Request::Serve => {
+                self.move_to(Stage::Serving);
+                Ok(Reply::Done)
+            }
+            Request::Abandon => {
+                self.move_to(Stage::Abandoned);
+                Ok(Reply::Done)
+            }
+            other => self.handle_on_shard(self.shard()?, other).await,
+        }
+    }
+
+    async fn handle_on_shard(
+        self: &Rc<Self>,
+        shard: Rc<Shard<R>>,
+        request: Request,
+    ) -> Result<Reply, EngineError> {
+        match request {
+            Request::Replay(batches) => Ok(Reply::Ends(shard.replay(batches).await?)),
+            Request::Start => {
+                shard.log.start().await?;
+                self.runtime.spawn(TaskQueue::Foreground, run_committer(Rc::clone(&shard)));
+                Ok(Reply::Done)
+            }
+            Request::Snapshot => Ok(Reply::Snapshot(Box::new(shard.snapshot().await?))),
+            Request::SnapshotDone => {
+                shard.snapshot_done();
+                Ok(Reply::Done)
+            }
+            Request::PassEpoch => {
+                shard.epochs.pass().await;
+                Ok(Reply::Done)
+            }
+            Request::Live(groups) => {
+                Ok(Reply::Live(groups.into_iter().map(|group| shard.view.ledger.total(group)).collect()))
+            }
+            Request::Forget(groups) => {
+                shard.view.forget(&groups);
+                Ok(Reply::Done)
+            }
+            Request::Fence(device) => {
+                shard.view.fence(device);
+                Ok(Reply::Done)
+            }
+            Request::Low(low) => {
+                shard.low.set(low);
+                Ok(Reply::Done)
+            }
+            Request::Close => {
+                shard.closing.set(true);
+                shard.epochs.pass().await;
+                Ok(Reply::Done)
+            }
+            Request::Stop => {
+                shard.stop();
+                Ok(Reply::Done)
+            }
+            operation => operate(&shard, operation).await,
+        }
+    }
+}
+
+/// What clients ask for, on the owner of the key.
+async fn operate<R: Runtime>(shard: &Rc<Shard<R>>, request: Request) -> Result<Reply, EngineError> {
+    match request {
+        Request::Lookup { bucket, key } => Ok(Reply::Object(shard.lookup(bucket, &key).await?)),
+        Request::Publish(call) => Ok(Reply::Published(shard.publish(*call).await?)),
+        Request::Delete { bucket, key, condition } => {
+            Ok(Reply::Existed(shard.delete(bucket, &key, &condition).await?))
+        }
+        Request::List(call) => Ok(Reply::Listed(shard.list(&call).await?)),
+        Request::CreateUpload { bucket, key, init } => {
+            Ok(Reply::UploadCreated(shard.create_upload(bucket, &key, init).await?))
+        }
+        Request::Upload { bucket, key, id } => Ok(Reply::Upload(shard.upload(bucket, &key, id).await?)),
+        Request::PutPart(call) => Ok(Reply::Part(shard.put_part(*call).await?)),
+        Request::ListParts { bucket, key, id, after, max } => {
+            Ok(Reply::Parts(shard.list_parts(bucket, &key, id, after, max).await?))
+        }
+        Request::ListUploads { bucket, query } => {
+            Ok(Reply::Uploads(shard.list_uploads(bucket, &query).await?))
+        }
+        Request::Complete(call) => Ok(Reply::Published(shard.complete_upload(*call).await?)),
+        Request::Abort { bucket, key, id } => {
+            shard.abort_upload(bucket, &key, id).await?;
+            Ok(Reply::Done)
+        }
+        Request::Bucket(step) => shard.bucket_step(step).await,
+        Request::Pool(_)
+        | Request::Seed(_)
+        | Request::Serve
+        | Request::Abandon
+        | Request::Replay(_)
+        | Request::Start
+        | Request::Snapshot
+        | Request::SnapshotDone
+        | Request::PassEpoch
+        | Request::Live(_)
+        | Request::Forget(_)
+        | Request::Fence(_)
+        | Request::Low(_)
+        | Request::Close
+        | Request::Stop => unreachable!("handled by the node before it asks the shard"),
+    }
+}

@@ -1,0 +1,111 @@
+//! Applying an old log's records to a core's share: the index, the ledger, the counters, as if they
+//! had just been committed.
+
+use crate::body::{BodySpace, walk_body};
+use crate::error::EngineError;
+use crate::number::to_i64;
+use crate::runtime::Runtime;
+use crate::shard::{CounterDelta, DELETE_PREFIX, Shard, held_by};
+use ashlar_disk_format::key::{Space, decode_object_key, decode_upload_key, prefix_end};
+use ashlar_disk_format::record::{Batch, Mutation};
+use ashlar_disk_format::units::{GroupId, RowOffset};
+use ashlar_disk_format::value::{BodyEntry, decode_object, decode_part};
+use std::collections::BTreeMap;
+use std::ops::Bound;
+use std::rc::Rc;
+
+/// What a value of the index keeps alive, and how it counts.
+struct Meaning {
+    entries: Vec<BodyEntry>,
+    counts: Option<CounterDelta>,
+}
+
+fn meaning(key: &[u8], value: &[u8]) -> Result<Meaning, EngineError> {
+    Ok(match Space::of(key)? {
+        Space::Object => {
+            let (bucket, _) = decode_object_key(key)?;
+            let record = decode_object(value)?;
+            let counts = CounterDelta { bucket, objects: 1, bytes: to_i64(record.size), uploads: 0 };
+            Meaning { entries: held_by(&record), counts: Some(counts) }
+        }
+        Space::Upload => {
+            let (bucket, _, _) = decode_upload_key(key)?;
+            let counts = CounterDelta { bucket, objects: 0, bytes: 0, uploads: 1 };
+            Meaning { entries: Vec::new(), counts: Some(counts) }
+        }
+        Space::Part => Meaning { entries: decode_part(value)?.body.0, counts: None },
+        Space::Bucket | Space::Shared | Space::SharedRef | Space::Unref => {
+            Meaning { entries: Vec::new(), counts: None }
+        }
+    })
+}
+
+impl<R: Runtime> Shard<R> {
+    /// Applies batches in order; where the rows end that their bodies lie in.
+    pub(super) async fn replay(
+        self: &Rc<Self>,
+        batches: Vec<Batch>,
+    ) -> Result<Vec<(GroupId, RowOffset)>, EngineError> {
+        let mut ends = BTreeMap::new();
+        for batch in batches {
+            for mutation in batch.mutations {
+                match mutation.key.first() {
+                    Some(&DELETE_PREFIX) => self.replay_prefix(&mutation.key[1..]).await?,
+                    _ => self.replay_one(mutation, &mut ends).await?,
+                }
+            }
+        }
+        Ok(ends.into_iter().collect())
+    }
+
+    async fn replay_one(
+        self: &Rc<Self>,
+        mutation: Mutation,
+        ends: &mut BTreeMap<GroupId, RowOffset>,
+    ) -> Result<(), EngineError> {
+        if let Some(value) = &mutation.value {
+            let new = meaning(&mutation.key, value)?;
+            let space = self.replay_space(&new, 1).await?;
+            for (group, end) in space.ends() {
+                let known = ends.entry(group).or_insert(RowOffset(0));
+                *known = (*known).max(end);
+            }
+        }
+        if let Some(old) = self.index.get(&mutation.key).await? {
+            let old = meaning(&mutation.key, &old)?;
+            self.replay_space(&old, -1).await?;
+        }
+        self.index.put(&mutation.key, mutation.value.map(Rc::from));
+        Ok(())
+    }
+
+    async fn replay_prefix(self: &Rc<Self>, prefix: &[u8]) -> Result<(), EngineError> {
+        let end = prefix_end(prefix);
+        let end = end.as_deref().map_or(Bound::Unbounded, Bound::Excluded);
+        let mut scan = self.index.scan(Bound::Included(prefix), end);
+        while let Some(entry) = scan.next().await? {
+            let old = meaning(&entry.key, &entry.value)?;
+            self.replay_space(&old, -1).await?;
+            self.index.put(&entry.key, None);
+        }
+        Ok(())
+    }
+
+    async fn replay_space(self: &Rc<Self>, meaning: &Meaning, sign: i64) -> Result<BodySpace, EngineError> {
+        let (space, unreadable) = walk_body(&self.view, &meaning.entries).await?;
+        self.unreleased.set(self.unreleased.get() + unreadable);
+        let side = self.view.ledger.side();
+        for (group, bytes) in space.bytes() {
+            self.view.ledger.add(side, group, sign * to_i64(bytes));
+        }
+        if let Some(counts) = meaning.counts {
+            self.count(CounterDelta {
+                bucket: counts.bucket,
+                objects: sign * counts.objects,
+                bytes: sign * counts.bytes,
+                uploads: sign * counts.uploads,
+            });
+        }
+        Ok(space)
+    }
+}

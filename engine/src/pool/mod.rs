@@ -1,0 +1,26 @@
+//! The devices of a pool and who uses which part of them.
+//!
+//! Every core holds a [`PoolView`]: its handles on the devices, the groups it has met, the codecs.
+//! Core 0 also holds the [`PoolOwner`]: the only place where segments are given out and taken back,
+//! where the device table changes and where superblocks are written. The others ask it through a
+//! [`PoolLink`].
+//!
+//! Invariants: a segment belongs to at most one group; a group's generation is never used twice
+//! (it holds the mount's epoch, which is durable before anything else is written); a fenced device
+//! is not written any more.
+
+mod choose_plan;
+mod create;
+mod identify;
+mod ledger;
+mod owner;
+mod superblocks;
+mod view;
+
+pub use create::{CreateError, CreateOptions, create_pool};
+pub use identify::{DeviceReport, DeviceStanding, IdentifyError, Identified, identify};
+pub(crate) use identify::rewrite_labels;
+pub(crate) use ledger::{Ledger, Side};
+pub(crate) use owner::{OwnedDevice, OwnerGroup, PoolOwner, data_bytes};
+pub(crate) use superblocks::write_superblocks;
+pub(crate) use view::{OpenedGroup, PoolFacts, PoolLink, PoolReply, PoolRequest, PoolView};

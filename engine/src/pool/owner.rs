@@ -1,0 +1,430 @@
+//! The one place where segments are given out and taken back, on core 0.
+//!
+//! 1. A group is opened on the devices with the most free segments, with the pool's shape, or with
+//!    fewer data chunks and the same parity when devices are missing.
+//! 2. The core that asked writes to it, and names it in its log before any record refers to it.
+//! 3. It is sealed when it is full or lost a device.
+//! 4. It is taken back when a durable checkpoint that began after the sealing counts no live byte
+//!    in it, and every operation that began before has ended.
+
+use super::choose_plan::{Candidate, choose, groups_left};
+use super::view::{PoolFacts, PoolReply, PoolRequest};
+use crate::error::EngineError;
+use crate::limits::RESERVED_GROUPS;
+use crate::number::{to_u8, to_usize};
+use ashlar_disk_format::checkpoint::{DevicePrepared, GroupState, GroupStatus};
+use ashlar_disk_format::code::CodeShape;
+use ashlar_disk_format::group::{GroupDescriptor, GroupKind, Member};
+use ashlar_disk_format::superblock::{DeviceState, Superblock};
+use ashlar_disk_format::units::{DeviceIndex, Generation, GroupId, LogId, RowOffset, SegmentIndex};
+use std::cell::RefCell;
+use std::collections::BTreeMap;
+
+/// A group in the table.
+#[derive(Debug, Clone)]
+pub(crate) struct OwnerGroup {
+    pub(crate) descriptor: GroupDescriptor,
+    pub(crate) open: bool,
+    pub(crate) tail: RowOffset,
+    /// Checkpoints begun when it was sealed.
+    pub(crate) sealed_at: u64,
+    /// Open at the last mount and free to be continued in this one.
+    pub(crate) resumable: bool,
+    /// Live bytes by the last checkpoint.
+    pub(crate) live: u64,
+}
+
+#[derive(Debug)]
+struct DeviceSpace {
+    used: Vec<bool>,
+    prepared: Vec<bool>,
+    in_service: bool,
+}
+
+impl DeviceSpace {
+    fn free(&self) -> u32 {
+        let count = self.used.iter().filter(|used| !**used).count();
+        u32::try_from(count).unwrap_or(u32::MAX)
+    }
+
+    /// A free segment, one that was written before if there is any: it needs no preparation.
+    fn pick(&self) -> Option<usize> {
+        let free = |index: &usize| !self.used[*index];
+        let all = 0..self.used.len();
+        all.clone().filter(free).find(|index| self.prepared[*index]).or_else(|| all.clone().find(free))
+    }
+}
+
+#[derive(Debug)]
+struct Inner {
+    superblock: Superblock,
+    devices: BTreeMap<DeviceIndex, DeviceSpace>,
+    groups: BTreeMap<GroupId, OwnerGroup>,
+    next_group: u32,
+    next_generation: u32,
+    checkpoints: u64,
+}
+
+/// See the module.
+#[derive(Debug)]
+pub(crate) struct PoolOwner {
+    facts: PoolFacts,
+    inner: RefCell<Inner>,
+}
+
+/// One device as the owner starts with it.
+pub(crate) struct OwnedDevice {
+    pub(crate) index: DeviceIndex,
+    pub(crate) segments: u32,
+    /// Segments need no preparation on it (a block device).
+    pub(crate) always_prepared: bool,
+    pub(crate) in_service: bool,
+}
+
+impl PoolOwner {
+    /// An owner of `devices` whose segments are all free.
+    pub(crate) fn new(facts: PoolFacts, superblock: Superblock, devices: Vec<OwnedDevice>) -> Self {
+        let space = |device: &OwnedDevice| DeviceSpace {
+            used: vec![false; device.segments as usize],
+            prepared: vec![device.always_prepared; device.segments as usize],
+            in_service: device.in_service,
+        };
+        let devices = devices.iter().map(|device| (device.index, space(device))).collect();
+        let inner = Inner {
+            superblock,
+            devices,
+            groups: BTreeMap::new(),
+            next_group: 1,
+            next_generation: 1,
+            checkpoints: 0,
+        };
+        Self { facts, inner: RefCell::new(inner) }
+    }
+
+    /// Takes over what a checkpoint says of the segments.
+    pub(crate) fn restore_prepared(&self, prepared: &[DevicePrepared]) {
+        let mut inner = self.inner.borrow_mut();
+        for known in prepared {
+            let Some(space) = inner.devices.get_mut(&known.device) else { continue };
+            for (index, flag) in space.prepared.iter_mut().enumerate() {
+                let byte = known.bitmap.get(index.div_euclid(8)).copied().unwrap_or(0);
+                *flag |= byte & (1 << index.rem_euclid(8)) != 0;
+            }
+        }
+    }
+
+    /// Puts a group into the table, from a checkpoint or from the log. A dead group whose segments
+    /// it reuses is dropped: the log says that they were taken back.
+    pub(crate) fn restore(&self, group: OwnerGroup) {
+        let mut inner = self.inner.borrow_mut();
+        let taken: Vec<GroupId> = inner
+            .groups
+            .values()
+            .filter(|other| {
+                other.descriptor.group != group.descriptor.group
+                    && other.descriptor.members.iter().any(|m| group.descriptor.members.contains(m))
+            })
+            .map(|other| other.descriptor.group)
+            .collect();
+        for stale in taken {
+            inner.drop_group(stale);
+        }
+        inner.next_group = inner.next_group.max(group.descriptor.group.0 + 1);
+        for member in &group.descriptor.members {
+            inner.set_used(*member, true);
+            inner.set_prepared(*member);
+        }
+        inner.groups.insert(group.descriptor.group, group);
+    }
+
+    /// Says where a restored group ends; it may be continued from there.
+    pub(crate) fn resume(&self, group: GroupId, tail: RowOffset) {
+        let mut inner = self.inner.borrow_mut();
+        if let Some(group) = inner.groups.get_mut(&group) {
+            group.tail = group.tail.max(tail);
+        }
+    }
+
+    /// Of the log groups only those in which a log ended may be continued.
+    pub(crate) fn seal_logs_except(&self, ends: &[GroupId]) {
+        let mut inner = self.inner.borrow_mut();
+        for (id, group) in &mut inner.groups {
+            if group.descriptor.kind == GroupKind::Log && !ends.contains(id) {
+                group.open = false;
+            }
+        }
+    }
+
+    /// Everything is restored: open groups may be continued if all their devices are in service,
+    /// the others are sealed as they stand.
+    pub(crate) fn settle(&self) {
+        let mut inner = self.inner.borrow_mut();
+        let inner = &mut *inner;
+        for group in inner.groups.values_mut() {
+            let whole = group
+                .descriptor
+                .members
+                .iter()
+                .all(|member| inner.devices.get(&member.device).is_some_and(|space| space.in_service));
+            group.resumable = group.open && whole && group.tail.0 > 0;
+            group.open = false;
+        }
+    }
+
+    /// Answers a core.
+    pub(crate) fn answer(&self, request: &PoolRequest) -> Result<PoolReply, EngineError> {
+        match request {
+            PoolRequest::Open { kind, log } => self.open(*kind, *log),
+            PoolRequest::Describe { group } => {
+                let inner = self.inner.borrow();
+                let found = inner.groups.get(group).map(|group| group.descriptor.clone());
+                Ok(PoolReply::Described(found))
+            }
+            PoolRequest::Prepared { group } => {
+                let mut inner = self.inner.borrow_mut();
+                let members = inner.groups.get(group).map(|group| group.descriptor.members.clone());
+                for member in members.unwrap_or_default() {
+                    inner.set_prepared(member);
+                }
+                Ok(PoolReply::Done)
+            }
+            PoolRequest::Seal { group, tail } => {
+                let mut inner = self.inner.borrow_mut();
+                let checkpoints = inner.checkpoints;
+                if let Some(group) = inner.groups.get_mut(group) {
+                    group.open = false;
+                    group.tail = *tail;
+                    group.sealed_at = checkpoints;
+                }
+                Ok(PoolReply::Done)
+            }
+            PoolRequest::Due => Ok(PoolReply::Done),
+            PoolRequest::Failed { device, .. } => {
+                let _newly = self.fail(*device);
+                Ok(PoolReply::Done)
+            }
+        }
+    }
+
+    /// Takes a device out of service; true when it was in service.
+    pub(crate) fn fail(&self, device: DeviceIndex) -> bool {
+        let mut inner = self.inner.borrow_mut();
+        let epoch = self.facts.epoch;
+        if let Some(entry) = inner.superblock.devices.iter_mut().find(|entry| entry.index == device) {
+            entry.state = DeviceState::Failed { since: epoch };
+        }
+        let Some(space) = inner.devices.get_mut(&device) else { return false };
+        std::mem::replace(&mut space.in_service, false)
+    }
+
+    fn open(&self, kind: GroupKind, log: LogId) -> Result<PoolReply, EngineError> {
+        let mut inner = self.inner.borrow_mut();
+        if let Some(resumed) = inner.resume_one(kind) {
+            return Ok(PoolReply::Opened {
+                descriptor: resumed.descriptor,
+                tail: resumed.tail,
+                unprepared: Vec::new(),
+            });
+        }
+        let (shape, devices) = inner.choose_devices(self.facts.shape, kind)?;
+        let mut members = Vec::with_capacity(devices.len());
+        let mut unprepared = Vec::new();
+        for device in devices {
+            let Some(space) = inner.devices.get(&device) else { return Err(EngineError::Full) };
+            let Some(segment) = space.pick() else { return Err(EngineError::Full) };
+            if !space.prepared[segment] {
+                unprepared.push(members.len());
+            }
+            let segment = SegmentIndex(u32::try_from(segment).unwrap_or(u32::MAX));
+            members.push(Member { device, segment });
+        }
+        for member in &members {
+            inner.set_used(*member, true);
+        }
+        let group = GroupId(inner.next_group);
+        inner.next_group += 1;
+        let generation = Generation::new(self.facts.epoch, inner.next_generation);
+        inner.next_generation += 1;
+        let descriptor = GroupDescriptor { group, generation, kind, shape, log, members };
+        let entry = OwnerGroup {
+            descriptor: descriptor.clone(),
+            open: true,
+            tail: RowOffset(0),
+            sealed_at: 0,
+            resumable: false,
+            live: 0,
+        };
+        inner.groups.insert(group, entry);
+        Ok(PoolReply::Opened { descriptor, tail: RowOffset(0), unprepared })
+    }
+
+    /// A checkpoint begins: its number. Groups sealed from now on are not its business.
+    pub(crate) fn begin_checkpoint(&self) -> u64 {
+        let mut inner = self.inner.borrow_mut();
+        inner.checkpoints += 1;
+        inner.checkpoints
+    }
+
+    /// The group table for a checkpoint, with live bytes as summed over the cores.
+    pub(crate) fn table(&self, live: &BTreeMap<GroupId, i64>) -> Vec<GroupState> {
+        let mut inner = self.inner.borrow_mut();
+        for (id, group) in &mut inner.groups {
+            let bytes = live.get(id).copied().unwrap_or(0);
+            assert!(bytes >= 0, "group {} counts {bytes} live bytes", id.0);
+            group.live = bytes.unsigned_abs();
+        }
+        let state = |group: &OwnerGroup| GroupState {
+            descriptor: group.descriptor.clone(),
+            status: if group.open || group.resumable { GroupStatus::Open } else { GroupStatus::Sealed },
+            tail: group.tail,
+            live_bytes: group.live,
+        };
+        inner.groups.values().map(state).collect()
+    }
+
+    /// Which segments are allocated and written once.
+    pub(crate) fn prepared(&self) -> Vec<DevicePrepared> {
+        let pack = |(device, space): (&DeviceIndex, &DeviceSpace)| DevicePrepared {
+            device: *device,
+            bitmap: space
+                .prepared
+                .chunks(8)
+                .map(|bits| bits.iter().enumerate().map(|(bit, set)| u8::from(*set) << bit).sum())
+                .collect(),
+        };
+        self.inner.borrow().devices.iter().map(pack).collect()
+    }
+
+    /// Sealed groups without live bytes that checkpoint `number` may take back.
+    pub(crate) fn dead(&self, number: u64) -> Vec<GroupId> {
+        let inner = self.inner.borrow();
+        let dead = |group: &&OwnerGroup| {
+            !group.open && !group.resumable && group.live == 0 && group.sealed_at < number
+        };
+        inner.groups.values().filter(dead).map(|group| group.descriptor.group).collect()
+    }
+
+    /// Takes groups back: their segments are free.
+    pub(crate) fn take_back(&self, groups: &[GroupId]) {
+        let mut inner = self.inner.borrow_mut();
+        for group in groups {
+            inner.drop_group(*group);
+        }
+    }
+
+    /// The next superblock to write, one sequence number on.
+    pub(crate) fn next_superblock(&self, change: impl FnOnce(&mut Superblock)) -> Superblock {
+        let mut inner = self.inner.borrow_mut();
+        inner.superblock.sequence += 1;
+        change(&mut inner.superblock);
+        inner.superblock.clone()
+    }
+
+    /// The superblock as it stands.
+    pub(crate) fn superblock(&self) -> Superblock {
+        self.inner.borrow().superblock.clone()
+    }
+
+    /// Every group.
+    pub(crate) fn groups(&self) -> Vec<OwnerGroup> {
+        self.inner.borrow().groups.values().cloned().collect()
+    }
+
+    /// Groups of the pool's shape that can still be opened, and how many there are room for in all.
+    pub(crate) fn room(&self) -> (u64, u64) {
+        let inner = self.inner.borrow();
+        let members = inner.shape_now(self.facts.shape).map_or(1, CodeShape::members);
+        let all: Vec<Candidate> = inner
+            .devices
+            .iter()
+            .filter(|(_, space)| space.in_service)
+            .map(|(device, space)| Candidate {
+                device: *device,
+                free: u32::try_from(space.used.len()).unwrap_or(u32::MAX),
+            })
+            .collect();
+        (groups_left(&inner.candidates(), members), groups_left(&all, members))
+    }
+
+    /// True when only deletes and maintenance may still write.
+    pub(crate) fn is_low(&self) -> bool {
+        self.room().0 <= RESERVED_GROUPS as u64
+    }
+}
+
+impl Inner {
+    fn set_used(&mut self, member: Member, used: bool) {
+        let flag = self.devices.get_mut(&member.device);
+        if let Some(flag) = flag.and_then(|space| space.used.get_mut(member.segment.0 as usize)) {
+            *flag = used;
+        }
+    }
+
+    fn set_prepared(&mut self, member: Member) {
+        let flag = self.devices.get_mut(&member.device);
+        if let Some(flag) = flag.and_then(|space| space.prepared.get_mut(member.segment.0 as usize)) {
+            *flag = true;
+        }
+    }
+
+    fn drop_group(&mut self, group: GroupId) {
+        let Some(group) = self.groups.remove(&group) else { return };
+        for member in group.descriptor.members {
+            self.set_used(member, false);
+        }
+    }
+
+    fn resume_one(&mut self, kind: GroupKind) -> Option<OwnerGroup> {
+        let group = self.groups.values_mut().find(|g| g.resumable && g.descriptor.kind == kind)?;
+        group.resumable = false;
+        group.open = true;
+        Some(group.clone())
+    }
+
+    fn candidates(&self) -> Vec<Candidate> {
+        self.devices
+            .iter()
+            .filter(|(_, space)| space.in_service)
+            .map(|(device, space)| Candidate { device: *device, free: space.free() })
+            .collect()
+    }
+
+    /// The widest shape that the devices in service carry.
+    fn shape_now(&self, wanted: CodeShape) -> Result<CodeShape, EngineError> {
+        let present = self.devices.values().filter(|space| space.in_service).count();
+        let needed = usize::from(wanted.m) + 1;
+        if present < needed {
+            return Err(EngineError::ReadOnly { present, needed });
+        }
+        let k = to_u8((present - usize::from(wanted.m)).min(usize::from(wanted.k)));
+        CodeShape::new(k, wanted.m).map_err(|_impossible| EngineError::ReadOnly { present, needed })
+    }
+
+    fn choose_devices(
+        &self,
+        wanted: CodeShape,
+        kind: GroupKind,
+    ) -> Result<(CodeShape, Vec<DeviceIndex>), EngineError> {
+        let widest = self.shape_now(wanted)?;
+        let candidates = self.candidates();
+        for k in (1..=widest.k).rev() {
+            let Ok(shape) = CodeShape::new(k, wanted.m) else { continue };
+            let left = groups_left(&candidates, shape.members());
+            let reserved = match kind {
+                GroupKind::Data => RESERVED_GROUPS as u64,
+                GroupKind::Log | GroupKind::Index => 0,
+            };
+            if left > reserved
+                && let Some(devices) = choose(&candidates, shape.members(), self.next_group)
+            {
+                return Ok((shape, devices));
+            }
+        }
+        Err(EngineError::Full)
+    }
+}
+
+/// Bytes of data that `groups` more groups of `shape` hold.
+pub(crate) fn data_bytes(groups: u64, shape: CodeShape, segment_bytes: u64) -> u64 {
+    groups.saturating_mul(segment_bytes).saturating_mul(to_usize(u64::from(shape.k)) as u64)
+}

@@ -1,0 +1,254 @@
+//! What one core knows of the pool: device handles, groups it has met, codecs, its space ledger.
+
+use super::ledger::Ledger;
+use crate::error::EngineError;
+use crate::runtime::{Device, DeviceError, Runtime};
+use crate::stripe::{Codec, Family};
+use ashlar_disk_format::code::{CodeFamily, CodeShape};
+use ashlar_disk_format::group::{GroupDescriptor, GroupKind};
+use ashlar_disk_format::layout::DeviceLayout;
+use ashlar_disk_format::units::{
+    DeviceIndex, Epoch, Generation, GroupId, LogId, PoolId, RowOffset, SegmentIndex,
+};
+use futures_util::future::LocalBoxFuture;
+use std::cell::{Cell, RefCell};
+use std::collections::BTreeMap;
+use std::rc::Rc;
+
+/// What a core asks of the pool's owner.
+#[derive(Debug, Clone)]
+pub(crate) enum PoolRequest {
+    /// A group to write to.
+    Open { kind: GroupKind, log: LogId },
+    /// The members of a group that this core has not met.
+    Describe { group: GroupId },
+    /// The group's segments are allocated and written once.
+    Prepared { group: GroupId },
+    /// Nothing more will be written to the group behind `tail`.
+    Seal { group: GroupId, tail: RowOffset },
+    /// A checkpoint is due.
+    Due,
+    /// A device failed a write or a flush: take it out of service.
+    Failed { device: DeviceIndex, error: DeviceError },
+}
+
+/// A group that a core may append to.
+#[derive(Debug, Clone)]
+pub(crate) struct OpenedGroup {
+    pub(crate) descriptor: Rc<GroupDescriptor>,
+    /// Where the next row goes.
+    pub(crate) tail: RowOffset,
+    /// Members whose segment was never written: it must be prepared before use.
+    pub(crate) unprepared: Vec<usize>,
+}
+
+/// What the owner answers.
+#[derive(Debug, Clone)]
+pub(crate) enum PoolReply {
+    Opened { descriptor: GroupDescriptor, tail: RowOffset, unprepared: Vec<usize> },
+    Described(Option<GroupDescriptor>),
+    Done,
+}
+
+/// The way to the pool's owner, wherever it runs. Not on the data path, hence a trait object.
+pub(crate) trait PoolLink {
+    fn ask(&self, request: PoolRequest) -> LocalBoxFuture<'static, Result<PoolReply, EngineError>>;
+}
+
+#[derive(Debug)]
+struct Slot<D> {
+    device: D,
+    layout: DeviceLayout,
+    fenced: Cell<bool>,
+}
+
+/// The identity of a pool and of this mount of it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct PoolFacts {
+    pub(crate) pool: PoolId,
+    pub(crate) epoch: Epoch,
+    pub(crate) shape: CodeShape,
+    pub(crate) segment_bytes: u64,
+}
+
+/// See the module.
+pub(crate) struct PoolView<R: Runtime> {
+    pub(crate) runtime: R,
+    pub(crate) facts: PoolFacts,
+    pub(crate) ledger: Ledger,
+    slots: BTreeMap<DeviceIndex, Slot<R::Device>>,
+    groups: RefCell<BTreeMap<GroupId, Rc<GroupDescriptor>>>,
+    codecs: RefCell<Vec<(CodeShape, Rc<Codec>)>>,
+    link: RefCell<Option<Rc<dyn PoolLink>>>,
+    repaired: Cell<u64>,
+}
+
+impl<R: Runtime> std::fmt::Debug for PoolView<R> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("PoolView").field("facts", &self.facts).finish_non_exhaustive()
+    }
+}
+
+impl<R: Runtime> PoolView<R> {
+    /// A view over the devices that are in service.
+    pub(crate) fn new(
+        runtime: R,
+        facts: PoolFacts,
+        devices: Vec<(DeviceIndex, R::Device, DeviceLayout)>,
+    ) -> Self {
+        let slots = devices
+            .into_iter()
+            .map(|(index, device, layout)| (index, Slot { device, layout, fenced: Cell::new(false) }))
+            .collect();
+        Self {
+            runtime,
+            facts,
+            ledger: Ledger::default(),
+            slots,
+            groups: RefCell::default(),
+            codecs: RefCell::default(),
+            link: RefCell::new(None),
+            repaired: Cell::new(0),
+        }
+    }
+
+    /// Connects the view with the pool's owner; once, before the first write.
+    pub(crate) fn connect(&self, link: Rc<dyn PoolLink>) {
+        *self.link.borrow_mut() = Some(link);
+    }
+
+    /// Asks the pool's owner.
+    pub(crate) async fn ask(&self, request: PoolRequest) -> Result<PoolReply, EngineError> {
+        let link = self.link.borrow().clone();
+        let Some(link) = link else { return Err(EngineError::Closing) };
+        link.ask(request).await
+    }
+
+    /// The device, when it is in service.
+    pub(crate) fn device(&self, index: DeviceIndex) -> Option<&R::Device> {
+        self.slots.get(&index).filter(|slot| !slot.fenced.get()).map(|slot| &slot.device)
+    }
+
+    /// Every device in service.
+    pub(crate) fn in_service(&self) -> impl Iterator<Item = (DeviceIndex, &R::Device, &DeviceLayout)> {
+        self.slots
+            .iter()
+            .filter(|(_, slot)| !slot.fenced.get())
+            .map(|(index, slot)| (*index, &slot.device, &slot.layout))
+    }
+
+    /// Takes a device out of service on this core.
+    pub(crate) fn fence(&self, index: DeviceIndex) {
+        if let Some(slot) = self.slots.get(&index) {
+            slot.fenced.set(true);
+        }
+    }
+
+    /// Byte address of a row's chunk on its device; `None` for a device that this pool lacks now.
+    pub(crate) fn chunk_offset(
+        &self,
+        device: DeviceIndex,
+        segment: SegmentIndex,
+        row: RowOffset,
+    ) -> Option<u64> {
+        self.slots.get(&device).map(|slot| slot.layout.chunk_offset(segment, row))
+    }
+
+    /// The codec of a shape, built once.
+    pub(crate) fn codec(&self, shape: CodeShape) -> Rc<Codec> {
+        let mut codecs = self.codecs.borrow_mut();
+        if let Some((_, codec)) = codecs.iter().find(|(known, _)| *known == shape) {
+            return Rc::clone(codec);
+        }
+        let family = match shape.family {
+            CodeFamily::Copies => Family::Copies,
+            CodeFamily::Xor => Family::Xor,
+            CodeFamily::Gf8 => Family::Gf8,
+            CodeFamily::Gf16 => Family::Gf16,
+        };
+        let Ok(codec) = Codec::new(family, usize::from(shape.k), usize::from(shape.m)) else {
+            panic!("a checked shape {shape} has a codec")
+        };
+        let codec = Rc::new(codec);
+        codecs.push((shape, Rc::clone(&codec)));
+        codec
+    }
+
+    /// Remembers a group.
+    pub(crate) fn learn(&self, descriptor: Rc<GroupDescriptor>) {
+        self.groups.borrow_mut().insert(descriptor.group, descriptor);
+    }
+
+    /// Forgets groups whose segments were taken back.
+    pub(crate) fn forget(&self, groups: &[GroupId]) {
+        let mut known = self.groups.borrow_mut();
+        for group in groups {
+            known.remove(group);
+        }
+    }
+
+    /// The members of a group, asked for once.
+    ///
+    /// # Errors
+    /// [`EngineError::UnknownGroup`] when the pool has no such group of that generation.
+    pub(crate) async fn group(
+        &self,
+        group: GroupId,
+        generation: Generation,
+    ) -> Result<Rc<GroupDescriptor>, EngineError> {
+        let known = self.groups.borrow().get(&group).cloned();
+        if let Some(known) = known.filter(|known| known.generation == generation) {
+            return Ok(known);
+        }
+        let reply = self.ask(PoolRequest::Describe { group }).await?;
+        if let PoolReply::Described(Some(descriptor)) = reply
+            && descriptor.generation == generation
+        {
+            let descriptor = Rc::new(descriptor);
+            self.learn(Rc::clone(&descriptor));
+            return Ok(descriptor);
+        }
+        Err(EngineError::UnknownGroup { group, generation })
+    }
+
+    /// Tells the owner of a failure and stops using the device here at once.
+    pub(crate) async fn report_failure(&self, device: DeviceIndex, error: DeviceError) {
+        self.fence(device);
+        // The owner may be shutting down; the device is fenced here in any case.
+        let _reported = self.ask(PoolRequest::Failed { device, error }).await;
+    }
+
+    /// Tells the owner that a checkpoint is due.
+    pub(crate) async fn request_checkpoint(&self) {
+        // The owner may be closing; then it makes its last checkpoint anyway.
+        let _asked = self.ask(PoolRequest::Due).await;
+    }
+
+    /// Asks for a group to append to, prepared and with its segment headers durable.
+    ///
+    /// # Errors
+    /// As the owner answers: full, read-only, closing.
+    pub(crate) async fn open_group(&self, kind: GroupKind, log: LogId) -> Result<OpenedGroup, EngineError> {
+        let reply = self.ask(PoolRequest::Open { kind, log }).await?;
+        let PoolReply::Opened { descriptor, tail, unprepared } = reply else {
+            return Err(EngineError::Closing);
+        };
+        let descriptor = Rc::new(descriptor);
+        self.learn(Rc::clone(&descriptor));
+        Ok(OpenedGroup { descriptor, tail, unprepared })
+    }
+
+    /// The device of a member, in service or not.
+    pub(crate) fn device_info_bytes(&self, index: DeviceIndex) -> Option<u64> {
+        self.slots.get(&index).map(|slot| slot.device.info().bytes)
+    }
+
+    /// Chunks written back after they were found missing or bad.
+    pub(crate) fn repaired(&self) -> u64 {
+        self.repaired.get()
+    }
+
+    pub(crate) fn count_repair(&self) {
+        self.repaired.set(self.repaired.get() + 1);
+    }
+}

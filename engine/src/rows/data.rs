@@ -1,0 +1,235 @@
+//! Appends rows to this core's open group of one kind (data or index).
+//!
+//! Rows of different bodies are written at the same time, each at the place it claimed. When a
+//! device refuses a chunk, that device is reported, the group is sealed, and the whole row goes to
+//! a new group on devices that are in service: a row is never acknowledged below its redundancy.
+
+use super::geometry::Geometry;
+use super::row::{RowAddress, RowBuffer, RowIdentity};
+use super::write::write_row;
+use crate::error::EngineError;
+use crate::limits::OPEN_ATTEMPTS_MAX;
+use crate::number::to_usize;
+use crate::pool::{OpenedGroup, PoolRequest, PoolView};
+use crate::runtime::Runtime;
+use crate::sync::Event;
+use ashlar_disk_format::code::CodeShape;
+use ashlar_disk_format::extent::Extent;
+use ashlar_disk_format::group::{GroupDescriptor, GroupKind};
+use ashlar_disk_format::units::{Height, LogId, RowOffset, RowSequence};
+use std::cell::{Cell, RefCell};
+use std::ops::Range;
+use std::rc::Rc;
+
+/// The open group of one kind on one core.
+pub(crate) struct DataWriter<R: Runtime> {
+    view: Rc<PoolView<R>>,
+    kind: GroupKind,
+    log: LogId,
+    current: RefCell<Option<OpenedGroup>>,
+    opening: Cell<bool>,
+    opened: Event,
+    sequence: Cell<u64>,
+    announcements: Rc<RefCell<Vec<GroupDescriptor>>>,
+}
+
+impl<R: Runtime> std::fmt::Debug for DataWriter<R> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("DataWriter").field("kind", &self.kind).finish_non_exhaustive()
+    }
+}
+
+/// Runs of a row's payload whose extents the caller wants.
+pub(crate) type Pieces = [Range<usize>];
+
+impl<R: Runtime> DataWriter<R> {
+    /// `announcements`: where the log picks up the groups that its records are about to name.
+    pub(crate) fn new(
+        view: Rc<PoolView<R>>,
+        kind: GroupKind,
+        log: LogId,
+        announcements: Rc<RefCell<Vec<GroupDescriptor>>>,
+    ) -> Self {
+        Self {
+            view,
+            kind,
+            log,
+            current: RefCell::new(None),
+            opening: Cell::new(false),
+            opened: Event::new(),
+            sequence: Cell::new(0),
+            announcements,
+        }
+    }
+
+    /// The shape that the next row should have.
+    pub(crate) async fn shape(&self) -> Result<CodeShape, EngineError> {
+        if let Some(current) = self.current.borrow().as_ref() {
+            return Ok(current.descriptor.shape);
+        }
+        self.open_next(None).await?;
+        let current = self.current.borrow();
+        Ok(current.as_ref().map_or(self.view.facts.shape, |current| current.descriptor.shape))
+    }
+
+    /// Where the open group ends now.
+    pub(crate) fn tail(&self) -> Option<(Rc<GroupDescriptor>, RowOffset)> {
+        self.current.borrow().as_ref().map(|open| (Rc::clone(&open.descriptor), open.tail))
+    }
+
+    /// Writes an encoded row durably; the extents of each piece, in order.
+    ///
+    /// # Errors
+    /// When no group can be had, or devices keep failing.
+    pub(crate) async fn append(
+        &self,
+        row: RowBuffer,
+        pieces: &Pieces,
+    ) -> Result<Vec<Vec<Extent>>, EngineError> {
+        let mut row = row;
+        for _attempt in 0..OPEN_ATTEMPTS_MAX {
+            let (descriptor, offset) = self.claim(row.geometry().height).await?;
+            if descriptor.shape != row.geometry().shape {
+                return self.append_recut(row, pieces).await;
+            }
+            let address =
+                RowAddress { group: descriptor.group, generation: descriptor.generation, row: offset };
+            row.seal(&self.identity(address));
+            let written = write_row(&self.view, &descriptor, offset, row).await;
+            row = written.row;
+            if written.failures.is_empty() {
+                let extents = |piece: &Range<usize>| row.extents(address, piece.start, piece.len());
+                return Ok(pieces.iter().map(extents).collect());
+            }
+            for (device, error) in written.failures {
+                self.view.report_failure(device, error).await;
+            }
+            self.abandon(&descriptor).await;
+        }
+        Err(EngineError::Full)
+    }
+
+    fn identity(&self, address: RowAddress) -> RowIdentity {
+        self.sequence.set(self.sequence.get() + 1);
+        RowIdentity {
+            pool: self.view.facts.pool,
+            address,
+            epoch: self.view.facts.epoch,
+            kind: self.kind,
+            log: self.log,
+            sequence: RowSequence(self.sequence.get()),
+            previous_crc: 0,
+            record_bytes: 0,
+        }
+    }
+
+    /// The row was cut for another shape (a device left meanwhile): copies its pieces into rows of
+    /// the shape that is open now. Rare, so the copy is fine.
+    async fn append_recut(&self, row: RowBuffer, pieces: &Pieces) -> Result<Vec<Vec<Extent>>, EngineError> {
+        let mut all = Vec::with_capacity(pieces.len());
+        for piece in pieces {
+            let mut extents = Vec::new();
+            let mut at = piece.start;
+            while at < piece.end {
+                let shape = self.shape().await?;
+                let whole = piece.len() <= Geometry::full(shape).chunk_capacity();
+                let take = (piece.end - at).min(Geometry::full(shape).capacity());
+                let mut geometry = Geometry::holding(shape, take);
+                if whole {
+                    geometry = geometry_of_one(shape, take);
+                }
+                let buffers = self
+                    .view
+                    .runtime
+                    .reserve()
+                    .take_many(geometry.written(), to_usize(u64::from(geometry.height.bytes())))
+                    .await?;
+                let mut part = RowBuffer::new(geometry, buffers);
+                row.copy_out(at..at + take, &mut |bytes| part.push(bytes));
+                part.encode(&self.view.codec(shape));
+                let whole_part = 0..take;
+                let mut found = Box::pin(self.append(part, std::slice::from_ref(&whole_part))).await?;
+                extents.append(&mut found.remove(0));
+                at += take;
+            }
+            all.push(extents);
+        }
+        Ok(all)
+    }
+
+    /// A place for a row of `height` in the open group.
+    async fn claim(&self, height: Height) -> Result<(Rc<GroupDescriptor>, RowOffset), EngineError> {
+        loop {
+            let full = {
+                let mut current = self.current.borrow_mut();
+                match current.as_mut() {
+                    None => None,
+                    Some(open) => {
+                        let end = open.tail.after(height);
+                        if end.bytes() <= self.view.facts.segment_bytes {
+                            let offset = open.tail;
+                            open.tail = end;
+                            return Ok((Rc::clone(&open.descriptor), offset));
+                        }
+                        Some(open.descriptor.group)
+                    }
+                }
+            };
+            self.open_next(full).await?;
+        }
+    }
+
+    /// Opens the next group unless someone did so meanwhile; `full` is the one found wanting.
+    async fn open_next(&self, full: Option<ashlar_disk_format::units::GroupId>) -> Result<(), EngineError> {
+        let current = |this: &Self| this.current.borrow().as_ref().map(|open| open.descriptor.group);
+        while self.opening.get() {
+            let wait = self.opened.wait();
+            if self.opening.get() {
+                wait.await;
+            }
+        }
+        if current(self) != full {
+            return Ok(());
+        }
+        self.opening.set(true);
+        let result = self.open_now().await;
+        self.opening.set(false);
+        self.opened.fire();
+        result
+    }
+
+    async fn open_now(&self) -> Result<(), EngineError> {
+        let sealed = self.current.borrow_mut().take();
+        if let Some(sealed) = sealed {
+            let seal = PoolRequest::Seal { group: sealed.descriptor.group, tail: sealed.tail };
+            let _sealed = self.view.ask(seal).await?;
+        }
+        let opened = super::open::open_prepared(&self.view, self.kind, self.log).await?;
+        if opened.tail.0 <= 1 {
+            self.announcements.borrow_mut().push((*opened.descriptor).clone());
+        }
+        *self.current.borrow_mut() = Some(opened);
+        Ok(())
+    }
+
+    /// Stops writing to a group that lost a device.
+    async fn abandon(&self, descriptor: &Rc<GroupDescriptor>) {
+        let mine = {
+            let mut current = self.current.borrow_mut();
+            if current.as_ref().is_some_and(|open| open.descriptor.group == descriptor.group) {
+                current.take()
+            } else {
+                None
+            }
+        };
+        if let Some(open) = mine {
+            let seal = PoolRequest::Seal { group: open.descriptor.group, tail: open.tail };
+            // The owner may be closing; the group is left behind in any case.
+            let _sealed = self.view.ask(seal).await;
+        }
+    }
+}
+
+fn geometry_of_one(shape: CodeShape, payload: usize) -> Geometry {
+    Geometry { data_count: 1, ..Geometry::full(shape) }.shrunk_to(payload)
+}

@@ -1,0 +1,186 @@
+//! Rebuilding one chunk of a row from the others, and writing it back.
+//!
+//! 1. Read the chunks of the row's other written members, one wave of as many as are needed, then
+//!    one more for each that is bad.
+//! 2. A chunk counts when its header names this group, generation, row and member and its payload
+//!    has the checksum that its header holds.
+//! 3. Rebuild the wanted payload, put a header before it.
+//! 4. Verify every block of the extent: only the parent decides what is right.
+//! 5. Write it back where it belongs, if its device is in service.
+
+use super::read::read_chunk;
+use super::write::write_chunk;
+use crate::buffer::{Arena, Buffer};
+use crate::error::EngineError;
+use crate::number::{to_u8, to_usize};
+use crate::pool::PoolView;
+use crate::runtime::Runtime;
+use ashlar_disk_format::chunk::{ChunkHeader, header_bytes};
+use ashlar_disk_format::extent::Extent;
+use ashlar_disk_format::group::GroupDescriptor;
+use ashlar_disk_format::units::{Height, RowOffset};
+use futures_util::future::join_all;
+use std::rc::Rc;
+
+/// A chunk that proved itself.
+pub(crate) struct GoodChunk {
+    pub(crate) member: usize,
+    pub(crate) header: ChunkHeader,
+    pub(crate) bytes: Buffer,
+}
+
+/// Rebuilds the chunk that holds `extent`; its buffer, header first, verified against the extent.
+///
+/// # Errors
+/// [`EngineError::Unrecoverable`] when too few members are good, or when what they give is not what
+/// the extent says.
+pub(crate) async fn mend<R: Runtime>(
+    view: &Rc<PoolView<R>>,
+    arena: &Arena,
+    group: &GroupDescriptor,
+    extent: &Extent,
+) -> Result<Buffer, EngineError> {
+    let wanted = usize::from(extent.member);
+    let needed = usize::from(extent.data_count);
+    let sources =
+        gather(view, arena, group, extent.row, extent.height, extent.data_count, Some(wanted)).await?;
+    let lost = |found: usize| EngineError::Unrecoverable {
+        group: extent.group,
+        generation: extent.generation,
+        row: extent.row,
+        needed,
+        found,
+    };
+    if sources.len() < needed {
+        return Err(lost(sources.len()));
+    }
+    let chunk = rebuild(view, arena, group, &sources, wanted, extent.height).await?;
+    if !holds(extent, &chunk, header_bytes(group.shape.members())) {
+        return Err(lost(0));
+    }
+    drop(sources);
+    write_back(view, arena, group, extent.row, wanted, &chunk, extent.height).await;
+    Ok(chunk)
+}
+
+/// True when `chunk` (header first) has the extent's bytes.
+fn holds(extent: &Extent, chunk: &Buffer, header: usize) -> bool {
+    let origin = header + to_usize(u64::from(extent.payload_offset));
+    (0..extent.crcs.len()).all(|block| {
+        let range = extent.block_range(block);
+        let start = origin + to_usize(u64::from(range.start));
+        let end = origin + to_usize(u64::from(range.end));
+        chunk.bytes().get(start..end).is_some_and(|bytes| extent.verify(block, bytes).is_ok())
+    })
+}
+
+/// Up to `data_count` good chunks of a row, `except` one member. Fewer when no more are good.
+pub(crate) async fn gather<R: Runtime>(
+    view: &PoolView<R>,
+    arena: &Arena,
+    group: &GroupDescriptor,
+    row: RowOffset,
+    height: Height,
+    data_count: u8,
+    except: Option<usize>,
+) -> Result<Vec<GoodChunk>, EngineError> {
+    let needed = usize::from(data_count);
+    let parity = usize::from(group.shape.k)..group.shape.members();
+    let mut candidates = (0..needed).chain(parity).filter(|member| Some(*member) != except);
+    let mut good: Vec<GoodChunk> = Vec::with_capacity(needed);
+    loop {
+        let wave: Vec<usize> = candidates.by_ref().take(needed - good.len()).collect();
+        if wave.is_empty() {
+            return Ok(good);
+        }
+        let reads = wave.into_iter().map(|member| good_chunk(view, arena, group, member, row, height));
+        for chunk in join_all(reads).await {
+            good.extend(chunk?);
+        }
+        if good.len() == needed {
+            return Ok(good);
+        }
+    }
+}
+
+/// One member's chunk, if it is there and proves itself.
+pub(crate) async fn good_chunk<R: Runtime>(
+    view: &PoolView<R>,
+    arena: &Arena,
+    group: &GroupDescriptor,
+    member: usize,
+    row: RowOffset,
+    height: Height,
+) -> Result<Option<GoodChunk>, EngineError> {
+    let Ok(bytes) = read_chunk(view, arena, group, member, row, height).await? else { return Ok(None) };
+    let number = to_u8(member);
+    let Ok(header) = ChunkHeader::decode(bytes.bytes()) else { return Ok(None) };
+    let belongs = header.expect(group.group, group.generation, row, number).is_ok()
+        && header.pool == view.facts.pool
+        && header.height == height;
+    let start = header_bytes(group.shape.members());
+    let end = to_usize(u64::from(height.bytes()));
+    let intact = belongs && header.verify_payload(number, &bytes.bytes()[start..end]).is_ok();
+    Ok(intact.then_some(GoodChunk { member, header, bytes }))
+}
+
+/// The chunk of `wanted`, header first, from good chunks of its row.
+pub(crate) async fn rebuild<R: Runtime>(
+    view: &PoolView<R>,
+    arena: &Arena,
+    group: &GroupDescriptor,
+    sources: &[GoodChunk],
+    wanted: usize,
+    height: Height,
+) -> Result<Buffer, EngineError> {
+    let start = header_bytes(group.shape.members());
+    let end = to_usize(u64::from(height.bytes()));
+    let Some(first) = sources.first() else { panic!("a row is rebuilt from at least one chunk") };
+    let mut chunk = arena.take(end).await?;
+    let present: Vec<(usize, &[u8])> =
+        sources.iter().map(|source| (source.member, &source.bytes.bytes()[start..end])).collect();
+    let codec = view.codec(group.shape);
+    let data_count = usize::from(first.header.data_count);
+    let rebuilt = codec.reconstruct(
+        data_count,
+        &present,
+        &mut [(wanted, &mut chunk.bytes_mut()[start..end])],
+    );
+    if rebuilt.is_err() {
+        return Err(EngineError::Unrecoverable {
+            group: group.group,
+            generation: group.generation,
+            row: first.header.row,
+            needed: data_count,
+            found: present.len(),
+        });
+    }
+    let header = ChunkHeader { member: to_u8(wanted), ..first.header.clone() };
+    header.encode_into(&mut chunk.bytes_mut()[..start]);
+    Ok(chunk)
+}
+
+/// Writes a rebuilt chunk where it belongs. Best effort: the reader has its bytes already, and a
+/// device that refuses is reported.
+async fn write_back<R: Runtime>(
+    view: &PoolView<R>,
+    arena: &Arena,
+    group: &GroupDescriptor,
+    row: RowOffset,
+    member: usize,
+    chunk: &Buffer,
+    height: Height,
+) {
+    let target = group.members[member];
+    if view.device(target.device).is_none() {
+        return;
+    }
+    let length = to_usize(u64::from(height.bytes()));
+    let Some(mut copy) = arena.try_take(length) else { return };
+    copy.bytes_mut()[..length].copy_from_slice(&chunk.bytes()[..length]);
+    let (result, _copy) = write_chunk(view, target, row, copy, length).await;
+    match result {
+        Ok(()) => view.count_repair(),
+        Err(error) => view.report_failure(target.device, error).await,
+    }
+}

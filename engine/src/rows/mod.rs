@@ -1,0 +1,24 @@
+//! Rows: filled in memory, encoded, written to their group, read back, verified, mended.
+//!
+//! Invariants: an extent lies within one chunk; every byte handed upward passed the checksum that
+//! the extent (its parent) holds; a mended chunk is written back only after that check.
+
+mod blob;
+mod data;
+mod geometry;
+mod mend;
+mod open;
+mod pages;
+mod read;
+mod row;
+mod write;
+
+pub(crate) use blob::{read_blob, write_blob};
+pub(crate) use data::DataWriter;
+pub(crate) use geometry::Geometry;
+pub(crate) use pages::RowPages;
+pub(crate) use mend::{GoodChunk, gather, good_chunk, rebuild};
+pub(crate) use open::open_prepared;
+pub(crate) use read::{read_chunk, read_extent};
+pub(crate) use row::{RowAddress, RowBuffer, RowIdentity};
+pub(crate) use write::{write_chunk, write_row};

@@ -1,0 +1,93 @@
+//! Makes a new group ready: its segments written once where that matters, its headers durable.
+
+use super::write::write_chunk;
+use crate::error::EngineError;
+use crate::limits::OPEN_ATTEMPTS_MAX;
+use crate::number::{to_u8, to_usize};
+use crate::pool::{OpenedGroup, PoolRequest, PoolView};
+use crate::runtime::{Device, DeviceError, Runtime};
+use ashlar_disk_format::constants::WRITE_UNIT;
+use ashlar_disk_format::group::GroupKind;
+use ashlar_disk_format::segment::SegmentHeader;
+use ashlar_disk_format::units::{DeviceIndex, LogId, RowOffset};
+use futures_util::future::join_all;
+
+/// A group of `kind` whose segments are prepared and labelled. Devices that fail meanwhile are
+/// reported and another group is tried.
+pub(crate) async fn open_prepared<R: Runtime>(
+    view: &PoolView<R>,
+    kind: GroupKind,
+    log: LogId,
+) -> Result<OpenedGroup, EngineError> {
+    for _attempt in 0..OPEN_ATTEMPTS_MAX {
+        let mut opened = view.open_group(kind, log).await?;
+        let failures = make_ready(view, &mut opened).await?;
+        if failures.is_empty() {
+            return Ok(opened);
+        }
+        let seal = PoolRequest::Seal { group: opened.descriptor.group, tail: opened.tail };
+        let _sealed = view.ask(seal).await?;
+        for (device, error) in failures {
+            if error == DeviceError::NoSpace {
+                return Err(EngineError::Full);
+            }
+            view.report_failure(device, error).await;
+        }
+    }
+    Err(EngineError::Full)
+}
+
+async fn make_ready<R: Runtime>(
+    view: &PoolView<R>,
+    opened: &mut OpenedGroup,
+) -> Result<Vec<(DeviceIndex, DeviceError)>, EngineError> {
+    let descriptor = &opened.descriptor;
+    let prepares = opened.unprepared.iter().map(|&member| async move {
+        let target = descriptor.members[member];
+        let device = view.device(target.device).cloned();
+        let start = view.chunk_offset(target.device, target.segment, RowOffset(0));
+        let (Some(device), Some(start)) = (device, start) else {
+            return Err((target.device, DeviceError::Fenced));
+        };
+        device.prepare(start, view.facts.segment_bytes).await.map_err(|error| (target.device, error))
+    });
+    let failures: Vec<_> = join_all(prepares).await.into_iter().filter_map(Result::err).collect();
+    if !failures.is_empty() {
+        return Ok(failures);
+    }
+    if !opened.unprepared.is_empty() {
+        let _known = view.ask(PoolRequest::Prepared { group: descriptor.group }).await?;
+        opened.unprepared.clear();
+    }
+    if opened.tail.0 > 0 {
+        return Ok(Vec::new());
+    }
+    let failures = write_headers(view, opened).await?;
+    if failures.is_empty() {
+        opened.tail = RowOffset(1);
+    }
+    Ok(failures)
+}
+
+async fn write_headers<R: Runtime>(
+    view: &PoolView<R>,
+    opened: &OpenedGroup,
+) -> Result<Vec<(DeviceIndex, DeviceError)>, EngineError> {
+    let unit = to_usize(u64::from(WRITE_UNIT));
+    let descriptor = &opened.descriptor;
+    let buffers = view.runtime.reserve().take_many(descriptor.members.len(), unit).await?;
+    let writes = buffers.into_iter().enumerate().map(|(member, mut buffer)| async move {
+        let header = SegmentHeader {
+            pool: view.facts.pool,
+            descriptor: (**descriptor).clone(),
+            member: to_u8(member),
+            epoch: view.facts.epoch,
+            segment_bytes: view.facts.segment_bytes,
+        };
+        buffer.bytes_mut()[..unit].copy_from_slice(&header.encode());
+        let target = descriptor.members[member];
+        let (result, _buffer) = write_chunk(view, target, RowOffset(0), buffer, unit).await;
+        result.map_err(|error| (target.device, error))
+    });
+    Ok(join_all(writes).await.into_iter().filter_map(Result::err).collect())
+}

@@ -1,0 +1,99 @@
+//! The index's pages as rows of the index group: several pages to a row, each within one chunk.
+
+use super::data::DataWriter;
+use super::geometry::Geometry;
+use super::read::read_extent;
+use super::row::RowBuffer;
+use crate::buffer::BufferSlice;
+use crate::error::EngineError;
+use crate::index::PageStore;
+use crate::number::to_usize;
+use crate::pool::PoolView;
+use crate::runtime::Runtime;
+use ashlar_disk_format::extent::Extent;
+use std::ops::Range;
+use std::rc::Rc;
+
+/// The row store as the index sees it.
+#[derive(Debug)]
+pub(crate) struct RowPages<R: Runtime> {
+    view: Rc<PoolView<R>>,
+    writer: Rc<DataWriter<R>>,
+}
+
+impl<R: Runtime> Clone for RowPages<R> {
+    fn clone(&self) -> Self {
+        Self { view: Rc::clone(&self.view), writer: Rc::clone(&self.writer) }
+    }
+}
+
+impl<R: Runtime> RowPages<R> {
+    pub(crate) fn new(view: Rc<PoolView<R>>, writer: Rc<DataWriter<R>>) -> Self {
+        Self { view, writer }
+    }
+
+    async fn write_batch(&self, pages: &[Vec<u8>]) -> Result<(usize, Vec<Extent>), EngineError> {
+        let shape = self.writer.shape().await?;
+        let (geometry, pieces) = pack(Geometry::full(shape), pages);
+        let height = to_usize(u64::from(geometry.height.bytes()));
+        let buffers = self.view.runtime.reserve().take_many(geometry.written(), height).await?;
+        let mut row = RowBuffer::new(geometry, buffers);
+        for (page, piece) in pages.iter().zip(&pieces) {
+            row.pad_to(piece.start);
+            row.push(page);
+        }
+        row.encode(&self.view.codec(shape));
+        let placed = self.writer.append(row, &pieces).await?;
+        let extents: Vec<Extent> = placed.into_iter().flatten().collect();
+        assert!(extents.len() == pieces.len(), "each page lies within one chunk");
+        Ok((pieces.len(), extents))
+    }
+}
+
+/// Where the first pages of `pages` lie in a row, and the row that holds just those.
+fn pack(full: Geometry, pages: &[Vec<u8>]) -> (Geometry, Vec<Range<usize>>) {
+    let chunk = full.chunk_capacity();
+    let mut pieces: Vec<Range<usize>> = Vec::new();
+    let mut at = 0;
+    for page in pages {
+        assert!(page.len() <= chunk, "a page fits a chunk");
+        let left = chunk - usize::rem_euclid(at, chunk);
+        let start = if page.len() > left { at + left } else { at };
+        if start + page.len() > full.capacity() {
+            break;
+        }
+        pieces.push(start..start + page.len());
+        at = start + page.len();
+    }
+    (full.shrunk_to(at), pieces)
+}
+
+impl<R: Runtime> RowPages<R> {
+    /// Writes pages durably without counting them as live: whoever publishes them does.
+    pub(crate) async fn place(&self, pages: &[Vec<u8>]) -> Result<Vec<Extent>, EngineError> {
+        let mut extents = Vec::with_capacity(pages.len());
+        let mut rest = pages;
+        while !rest.is_empty() {
+            let (count, mut placed) = self.write_batch(rest).await?;
+            extents.append(&mut placed);
+            rest = &rest[count..];
+        }
+        Ok(extents)
+    }
+}
+
+impl<R: Runtime> PageStore for RowPages<R> {
+    async fn write_pages(&self, pages: Vec<Vec<u8>>) -> Result<Vec<Extent>, EngineError> {
+        let extents = self.place(&pages).await?;
+        self.view.ledger.settle_pages(&extents, true);
+        Ok(extents)
+    }
+
+    async fn read_page(&self, extent: &Extent) -> Result<BufferSlice, EngineError> {
+        read_extent(&self.view, self.view.runtime.reserve(), extent, 0..extent.length).await
+    }
+
+    fn release_pages(&self, extents: &[Extent]) {
+        self.view.ledger.settle_pages(extents, false);
+    }
+}

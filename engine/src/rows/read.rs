@@ -1,0 +1,115 @@
+//! Reading an extent: one device read of the blocks that are touched, each verified against the
+//! checksum its parent holds; when that fails, from the other members.
+
+use super::mend::mend;
+use crate::buffer::{Arena, Buffer, BufferSlice};
+use crate::error::EngineError;
+use crate::number::{to_u32, to_usize};
+use crate::pool::PoolView;
+use crate::runtime::{Device, DeviceError, Runtime};
+use ashlar_disk_format::chunk::header_bytes;
+use ashlar_disk_format::constants::WRITE_UNIT;
+use ashlar_disk_format::extent::Extent;
+use ashlar_disk_format::group::GroupDescriptor;
+use ashlar_disk_format::units::{Height, RowOffset};
+use std::ops::Range;
+use std::rc::Rc;
+
+/// The verified bytes `range` of `extent`, in a buffer of `arena`.
+///
+/// # Errors
+/// [`EngineError::Unrecoverable`] when more members are lost than the code mends.
+pub(crate) async fn read_extent<R: Runtime>(
+    view: &Rc<PoolView<R>>,
+    arena: &Arena,
+    extent: &Extent,
+    range: Range<u32>,
+) -> Result<BufferSlice, EngineError> {
+    assert!(range.start < range.end, "an empty range is not read");
+    assert!(range.end <= extent.length, "range lies inside its extent");
+    let group = view.group(extent.group, extent.generation).await?;
+    let window = Window::of(extent, &range, header_bytes(group.shape.members()));
+    if let Some(buffer) = read_window(view, arena, &group, extent, &window).await?
+        && window.verify(extent, &buffer)
+    {
+        return Ok(window.slice(buffer, &range, extent));
+    }
+    let chunk = mend(view, arena, &group, extent).await?;
+    let header = header_bytes(group.shape.members());
+    let start = header + to_usize(u64::from(extent.payload_offset) + u64::from(range.start));
+    Ok(BufferSlice::of(chunk, start..start + to_usize(u64::from(range.end - range.start))))
+}
+
+/// The part of a chunk that one read fetches.
+struct Window {
+    /// Bytes from the start of the chunk, whole write units.
+    bytes: Range<usize>,
+    /// Where the extent's first byte lies from the start of the chunk.
+    origin: usize,
+    blocks: Range<usize>,
+}
+
+impl Window {
+    fn of(extent: &Extent, range: &Range<u32>, header: usize) -> Self {
+        let unit = to_usize(u64::from(WRITE_UNIT));
+        let blocks = extent.blocks_of(range.clone());
+        let origin = header + to_usize(u64::from(extent.payload_offset));
+        let first = origin + to_usize(u64::from(extent.block_range(blocks.start).start));
+        let last = origin + to_usize(u64::from(extent.block_range(blocks.end - 1).end));
+        let start = first - first.rem_euclid(unit);
+        let end = last.next_multiple_of(unit);
+        Self { bytes: start..end, origin, blocks }
+    }
+
+    fn verify(&self, extent: &Extent, buffer: &Buffer) -> bool {
+        self.blocks.clone().all(|block| {
+            let range = extent.block_range(block);
+            let start = self.origin + to_usize(u64::from(range.start)) - self.bytes.start;
+            let end = self.origin + to_usize(u64::from(range.end)) - self.bytes.start;
+            extent.verify(block, &buffer.bytes()[start..end]).is_ok()
+        })
+    }
+
+    fn slice(&self, buffer: Buffer, range: &Range<u32>, extent: &Extent) -> BufferSlice {
+        assert!(range.end <= extent.length, "range lies inside its extent");
+        let start = self.origin + to_usize(u64::from(range.start)) - self.bytes.start;
+        BufferSlice::of(buffer, start..start + to_usize(u64::from(range.end - range.start)))
+    }
+}
+
+/// The window's bytes, not yet verified; `None` when the device does not give them.
+async fn read_window<R: Runtime>(
+    view: &PoolView<R>,
+    arena: &Arena,
+    group: &GroupDescriptor,
+    extent: &Extent,
+    window: &Window,
+) -> Result<Option<Buffer>, EngineError> {
+    let Some(member) = group.members.get(usize::from(extent.member)) else { return Ok(None) };
+    let device = view.device(member.device).cloned();
+    let address = view.chunk_offset(member.device, member.segment, extent.row);
+    let (Some(device), Some(address)) = (device, address) else { return Ok(None) };
+    let buffer = arena.take(window.bytes.len()).await?;
+    let offset = address + u64::from(to_u32(window.bytes.start));
+    let (result, buffer) = device.read(offset, buffer, window.bytes.len()).await;
+    Ok(result.is_ok().then_some(buffer))
+}
+
+/// A whole chunk of a row, header included, as it stands on the device.
+pub(crate) async fn read_chunk<R: Runtime>(
+    view: &PoolView<R>,
+    arena: &Arena,
+    group: &GroupDescriptor,
+    member: usize,
+    row: RowOffset,
+    height: Height,
+) -> Result<Result<Buffer, DeviceError>, EngineError> {
+    let target = group.members[member];
+    let device = view.device(target.device).cloned();
+    let address = view.chunk_offset(target.device, target.segment, row);
+    let (Some(device), Some(address)) = (device, address) else { return Ok(Err(DeviceError::Fenced)) };
+    let length = to_usize(u64::from(height.bytes()));
+    let buffer = arena.take(length).await?;
+    let (result, buffer) = device.read(address, buffer, length).await;
+    Ok(result.map(|()| buffer))
+}

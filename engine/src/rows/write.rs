@@ -1,0 +1,61 @@
+//! One wave of device writes for one sealed row.
+
+use super::row::RowBuffer;
+use crate::buffer::Buffer;
+use crate::number::to_usize;
+use crate::pool::PoolView;
+use crate::runtime::{Device, DeviceError, Durability, Runtime};
+use ashlar_disk_format::group::GroupDescriptor;
+use ashlar_disk_format::units::{DeviceIndex, RowOffset};
+use futures_util::future::join_all;
+
+/// What became of a row's chunks.
+#[derive(Debug)]
+pub(crate) struct Written {
+    /// The row, its buffers intact: it may be sealed again for another place.
+    pub(crate) row: RowBuffer,
+    /// Members whose chunk is not durable.
+    pub(crate) failures: Vec<(DeviceIndex, DeviceError)>,
+}
+
+/// Writes every chunk of `row` durably, all at once, at `offset` of the group.
+pub(crate) async fn write_row<R: Runtime>(
+    view: &PoolView<R>,
+    descriptor: &GroupDescriptor,
+    offset: RowOffset,
+    row: RowBuffer,
+) -> Written {
+    let members: Vec<usize> = (0..row.geometry().written()).map(|index| row.member_of(index)).collect();
+    let (geometry, used, chunks) = row.into_chunks();
+    let height = to_usize(u64::from(geometry.height.bytes()));
+    let writes = members.into_iter().zip(chunks).map(|(member, chunk)| async move {
+        let target = descriptor.members[member];
+        let (result, chunk) = write_chunk(view, target, offset, chunk, height).await;
+        (target.device, result, chunk)
+    });
+    let mut failures = Vec::new();
+    let mut buffers = Vec::with_capacity(geometry.written());
+    for (device, result, chunk) in join_all(writes).await {
+        if let Err(error) = result {
+            failures.push((device, error));
+        }
+        buffers.push(chunk);
+    }
+    Written { row: RowBuffer::restored(geometry, used, buffers), failures }
+}
+
+/// Writes one chunk durably.
+pub(crate) async fn write_chunk<R: Runtime>(
+    view: &PoolView<R>,
+    target: ashlar_disk_format::group::Member,
+    offset: RowOffset,
+    chunk: Buffer,
+    height: usize,
+) -> (Result<(), DeviceError>, Buffer) {
+    let device = view.device(target.device).cloned();
+    let address = view.chunk_offset(target.device, target.segment, offset);
+    let (Some(device), Some(address)) = (device, address) else {
+        return (Err(DeviceError::Fenced), chunk);
+    };
+    device.write(address, chunk, height, Durability::Durable).await
+}

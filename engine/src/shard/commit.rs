@@ -1,0 +1,285 @@
+//! Group commit: whatever waits when a row is cut goes into it, records and small bodies together.
+//!
+//! 1. Take changes while they fit a row.
+//! 2. Reserve the row's place: only then are the addresses of its payload known.
+//! 3. Copy the small bodies in, checksummed; their extents go into their records.
+//! 4. Records follow, groups that they name first.
+//! 5. One wave of device writes. A refused row is filled again for another place.
+//! 6. Durable: apply every change to index, ledger and counters, then answer everyone.
+
+use super::state::{CounterDelta, Shard};
+use crate::body::BodySpace;
+use crate::buffer::Buffer;
+use crate::error::EngineError;
+use crate::limits::{OPEN_ATTEMPTS_MAX, RECORD_BYTES_MAX};
+use crate::log::{Durable, RowSlot};
+use crate::number::to_usize;
+use crate::rows::RowBuffer;
+use crate::runtime::Runtime;
+use crate::sync::AnswerTo;
+use ashlar_disk_format::extent::Extent;
+use ashlar_disk_format::record::{Batch, Mutation, Record, encode_record, encoded_len};
+use ashlar_disk_format::units::{Generation, GroupId, Height, RowOffset, VirtualShard};
+use ashlar_disk_format::value::{
+    Body, BodyEntry, ObjectRecord, PartRecord, encode_object, encode_part,
+};
+use std::ops::Range;
+use std::rc::Rc;
+
+/// A small body on its way into a row.
+#[derive(Debug)]
+pub(crate) struct Payload {
+    pub(crate) buffer: Buffer,
+    pub(crate) range: Range<usize>,
+}
+
+/// A value of the index before its row has a place.
+#[derive(Debug)]
+pub(crate) enum PlannedValue {
+    /// Encoded already.
+    Ready(Vec<u8>),
+    /// Its body is the change's payload, if there is one.
+    Object(Box<ObjectRecord>),
+    /// Likewise.
+    Part(Box<PartRecord>),
+}
+
+/// One mutation of a change.
+#[derive(Debug)]
+pub(crate) enum Planned {
+    Put { key: Vec<u8>, value: PlannedValue },
+    Delete { key: Vec<u8> },
+    /// Every key with this prefix; `keys` are those that exist now, under the lock of the upload.
+    DeletePrefix { prefix: Vec<u8>, keys: Vec<Vec<u8>> },
+}
+
+/// An atomic change of one virtual shard, and what it means for space and counters.
+#[derive(Debug)]
+pub(crate) struct Change {
+    pub(crate) shard: VirtualShard,
+    pub(crate) mutations: Vec<Planned>,
+    pub(crate) payload: Option<Payload>,
+    /// Space of stored bodies that become live.
+    pub(crate) hold: BodySpace,
+    /// Bodies that die.
+    pub(crate) release: Vec<BodyEntry>,
+    pub(crate) counters: Option<CounterDelta>,
+    pub(crate) answer: AnswerTo<Result<(), EngineError>>,
+}
+
+/// Index key prefix of the mutation that deletes every key with a prefix. Not a key space: such a
+/// key never stands in the index.
+pub(crate) const DELETE_PREFIX: u8 = 0xFF;
+
+impl Change {
+    /// Bytes of a row that it may take, at most.
+    fn estimate(&self) -> usize {
+        let payload = self.payload.as_ref().map_or(0, |payload| payload.range.len());
+        payload + self.record_bytes_max()
+    }
+
+    /// Encodes with stand-ins for the payload's extents, which are never shorter than the real
+    /// ones: a payload lies in at most two chunks, and has at most two checksums in each.
+    fn record_bytes_max(&self) -> usize {
+        let stand_in = Extent {
+            generation: Generation(u64::MAX),
+            group: GroupId(u32::MAX),
+            row: RowOffset(u32::MAX),
+            height: Height(1),
+            member: 0,
+            data_count: 1,
+            payload_offset: 0,
+            length: 1,
+            crcs: vec![0; 2],
+        };
+        let extents = if self.payload.is_some() { vec![stand_in.clone(), stand_in] } else { Vec::new() };
+        encoded_len(&Record::Batch(self.batch(&extents)))
+    }
+
+    fn batch(&self, payload: &[Extent]) -> Batch {
+        let mutations = self.mutations.iter().map(|planned| match planned {
+            Planned::Put { key, value } => {
+                Mutation { key: key.clone(), value: Some(value.encode(payload)) }
+            }
+            Planned::Delete { key } => Mutation { key: key.clone(), value: None },
+            Planned::DeletePrefix { prefix, .. } => {
+                let mut key = vec![DELETE_PREFIX];
+                key.extend_from_slice(prefix);
+                Mutation { key, value: None }
+            }
+        });
+        Batch { mutations: mutations.collect() }
+    }
+}
+
+impl PlannedValue {
+    fn encode(&self, payload: &[Extent]) -> Vec<u8> {
+        let body = || Body(payload.iter().cloned().map(BodyEntry::Data).collect());
+        match self {
+            Self::Ready(value) => value.clone(),
+            Self::Object(record) if payload.is_empty() => encode_object(record),
+            Self::Object(record) => encode_object(&ObjectRecord { body: body(), ..(**record).clone() }),
+            Self::Part(record) if payload.is_empty() => encode_part(record),
+            Self::Part(record) => encode_part(&PartRecord { body: body(), ..(**record).clone() }),
+        }
+    }
+}
+
+/// Each change as it stands in its row: its mutations, and the extents of its payload.
+type Batches = Vec<(Batch, Vec<Extent>)>;
+
+/// Runs for the life of the shard.
+pub(crate) async fn run_committer<R: Runtime>(shard: Rc<Shard<R>>) {
+    loop {
+        let wait = shard.queue_filled.wait();
+        if shard.queue.borrow().is_empty() {
+            if shard.is_stopped() {
+                return;
+            }
+            wait.await;
+            continue;
+        }
+        shard.wait_for_memtable_room().await;
+        let _turn = shard.turn.enter().await;
+        let (changes, total) = take_fitting(&shard);
+        commit(&shard, changes, total).await;
+        shard.ask_for_checkpoint_if_due();
+    }
+}
+
+/// The changes of the next row and their bytes at most.
+fn take_fitting<R: Runtime>(shard: &Shard<R>) -> (Vec<Change>, usize) {
+    let capacity = shard.log.capacity().saturating_sub(shard.announcement_bytes());
+    let mut changes = Vec::new();
+    let mut total = shard.announcement_bytes();
+    let mut queue = shard.queue.borrow_mut();
+    while let Some(change) = queue.pop_front() {
+        let bytes = change.estimate();
+        let record = bytes - change.payload.as_ref().map_or(0, |payload| payload.range.len());
+        if record > RECORD_BYTES_MAX {
+            let error = EngineError::RecordTooLarge { found: record, limit: RECORD_BYTES_MAX };
+            change.answer.send(Err(error));
+            continue;
+        }
+        if !changes.is_empty() && total + bytes > capacity {
+            queue.push_front(change);
+            break;
+        }
+        total += bytes;
+        changes.push(change);
+    }
+    (changes, total)
+}
+
+async fn commit<R: Runtime>(shard: &Rc<Shard<R>>, changes: Vec<Change>, total: usize) {
+    if changes.is_empty() {
+        return;
+    }
+    match write(shard, changes, total).await {
+        Ok((changes, batches, durable)) => apply(shard, changes, batches, &durable),
+        Err((changes, error)) => {
+            for change in changes {
+                change.answer.send(Err(error.clone()));
+            }
+        }
+    }
+}
+
+type Refused = (Vec<Change>, EngineError);
+
+async fn write<R: Runtime>(
+    shard: &Rc<Shard<R>>,
+    changes: Vec<Change>,
+    total: usize,
+) -> Result<(Vec<Change>, Batches, Durable), Refused> {
+    let mut changes = changes;
+    let mut total = total;
+    let announcements = shard.log.take_announcements();
+    for _attempt in 0..OPEN_ATTEMPTS_MAX {
+        let slot = match shard.log.reserve(total).await {
+            Ok(slot) => slot,
+            Err(error) => return Err((changes, error)),
+        };
+        while slot.geometry.capacity() < total {
+            // The group that is open now has narrower rows: the last changes wait for the next row.
+            let Some(last) = changes.pop() else { break };
+            total -= last.estimate();
+            shard.queue.borrow_mut().push_front(last);
+        }
+        if changes.is_empty() {
+            return Err((changes, EngineError::Full));
+        }
+        let (row, record_bytes, batches) = match fill(shard, &slot, &changes, &announcements).await {
+            Ok(filled) => filled,
+            Err(error) => return Err((changes, error)),
+        };
+        match shard.log.write(&slot, row, record_bytes).await {
+            Ok(Ok(durable)) => return Ok((changes, batches, durable)),
+            Ok(Err(_row)) => {}
+            Err(error) => return Err((changes, error)),
+        }
+    }
+    Err((changes, EngineError::Full))
+}
+
+async fn fill<R: Runtime>(
+    shard: &Shard<R>,
+    slot: &RowSlot,
+    changes: &[Change],
+    announcements: &[ashlar_disk_format::group::GroupDescriptor],
+) -> Result<(RowBuffer, usize, Batches), EngineError> {
+    let height = to_usize(u64::from(slot.geometry.height.bytes()));
+    let buffers = shard.view.runtime.reserve().take_many(slot.geometry.written(), height).await?;
+    let mut row = RowBuffer::new(slot.geometry, buffers);
+    let mut placed = Vec::with_capacity(changes.len());
+    for change in changes {
+        let extents = change.payload.as_ref().map_or_else(Vec::new, |payload| {
+            let start = row.used();
+            row.push(&payload.buffer.bytes()[payload.range.clone()]);
+            row.extents(slot.address, start, payload.range.len())
+        });
+        placed.push(extents);
+    }
+    let mut records = Vec::new();
+    for descriptor in announcements {
+        encode_record(&Record::GroupOpen(descriptor.clone()), VirtualShard(0), &mut records);
+    }
+    let mut batches = Vec::with_capacity(changes.len());
+    for (change, extents) in changes.iter().zip(placed) {
+        let record = Record::Batch(change.batch(&extents));
+        encode_record(&record, change.shard, &mut records);
+        let Record::Batch(batch) = record else { unreachable!("just made as a batch") };
+        batches.push((batch, extents));
+    }
+    assert!(records.len() <= row.room(), "estimates are never too small");
+    row.push(&records);
+    Ok((row, records.len(), batches))
+}
+
+/// The one place where changes take effect: their row is durable.
+fn apply<R: Runtime>(shard: &Rc<Shard<R>>, changes: Vec<Change>, batches: Batches, _proof: &Durable) {
+    let side = shard.view.ledger.side();
+    for (change, (batch, extents)) in changes.into_iter().zip(batches) {
+        for (planned, mutation) in change.mutations.iter().zip(batch.mutations) {
+            match planned {
+                Planned::Put { .. } | Planned::Delete { .. } => {
+                    shard.index.put(&mutation.key, mutation.value.map(Rc::from));
+                }
+                Planned::DeletePrefix { keys, .. } => {
+                    for key in keys {
+                        shard.index.put(key, None);
+                    }
+                }
+            }
+        }
+        shard.view.ledger.hold(side, &extents);
+        for (group, bytes) in change.hold.bytes() {
+            shard.view.ledger.add(side, group, crate::number::to_i64(bytes));
+        }
+        shard.release_later(side, change.release);
+        if let Some(delta) = change.counters {
+            shard.count(delta);
+        }
+        change.answer.send(Ok(()));
+    }
+}

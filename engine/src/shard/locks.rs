@@ -1,0 +1,81 @@
+//! One change per key at a time. Waiters are served in order. Bounded by the operations that run.
+
+use crate::sync::{AnswerTo, answer};
+use std::cell::RefCell;
+use std::collections::{BTreeMap, VecDeque};
+use std::rc::Rc;
+
+type Table = BTreeMap<Vec<u8>, VecDeque<AnswerTo<()>>>;
+
+/// The locked keys of one shard.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct KeyLocks {
+    table: Rc<RefCell<Table>>,
+}
+
+/// A locked key.
+#[derive(Debug)]
+pub(crate) struct KeyLock {
+    table: Rc<RefCell<Table>>,
+    key: Vec<u8>,
+}
+
+impl KeyLocks {
+    /// Waits until nobody else holds `key`.
+    pub(crate) async fn lock(&self, key: &[u8]) -> KeyLock {
+        let turn = {
+            let mut table = self.table.borrow_mut();
+            match table.get_mut(key) {
+                None => {
+                    table.insert(key.to_vec(), VecDeque::new());
+                    None
+                }
+                Some(waiting) => {
+                    let (to, turn) = answer();
+                    waiting.push_back(to);
+                    Some(turn)
+                }
+            }
+        };
+        if let Some(turn) = turn {
+            let passed = turn.await;
+            assert!(passed.is_some(), "a lock is handed on, never dropped");
+        }
+        KeyLock { table: Rc::clone(&self.table), key: key.to_vec() }
+    }
+}
+
+impl Drop for KeyLock {
+    fn drop(&mut self) {
+        let next = {
+            let mut table = self.table.borrow_mut();
+            let next = table.get_mut(&self.key).and_then(VecDeque::pop_front);
+            if next.is_none() {
+                table.remove(&self.key);
+            }
+            next
+        };
+        if let Some(next) = next {
+            next.send(());
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use futures_util::FutureExt as _;
+
+    #[test]
+    fn a_key_passes_from_one_to_the_next() {
+        let locks = KeyLocks::default();
+        let first = locks.lock(b"k").now_or_never().unwrap();
+        let mut second = Box::pin(locks.lock(b"k"));
+        assert!(second.as_mut().now_or_never().is_none());
+        assert!(locks.lock(b"other").now_or_never().is_some());
+        drop(first);
+        let second = second.as_mut().now_or_never().unwrap();
+        drop(second);
+        assert!(locks.table.borrow().is_empty());
+    }
+}

@@ -1,0 +1,177 @@
+//! What cores ask of each other, and what they answer. Plain data: it crosses threads.
+
+use crate::body::BodyPlace;
+use crate::error::EngineError;
+use crate::pool::{PoolFacts, PoolReply, PoolRequest};
+use crate::types::{
+    Condition, ListPage, ListQuery, NamedPart, ObjectMeta, Part, PartPage, Published, Upload, UploadId,
+    UploadInit, UploadPage, UploadQuery,
+};
+use ashlar_disk_format::checkpoint::{BucketCounter, LogPosition, RunRef};
+use ashlar_disk_format::record::Batch;
+use ashlar_disk_format::units::{BucketId, DeviceIndex, GroupId, RowOffset};
+use ashlar_disk_format::value::{BucketRecord, Checksum, ObjectRecord, PartTable};
+use std::collections::BTreeMap;
+
+/// Publish an object.
+#[derive(Debug)]
+pub(crate) struct PublishCall {
+    pub(crate) bucket: BucketId,
+    pub(crate) key: Vec<u8>,
+    pub(crate) size: u64,
+    pub(crate) body: BodyPlace,
+    pub(crate) meta: ObjectMeta,
+    pub(crate) condition: Condition,
+    pub(crate) parts: PartTable,
+}
+
+/// Store a part.
+#[derive(Debug)]
+pub(crate) struct PartCall {
+    pub(crate) bucket: BucketId,
+    pub(crate) key: Vec<u8>,
+    pub(crate) id: UploadId,
+    pub(crate) number: u16,
+    pub(crate) size: u64,
+    pub(crate) body: BodyPlace,
+    pub(crate) md5: [u8; 16],
+    pub(crate) checksum: Option<Checksum>,
+}
+
+/// Make an object of an upload's parts.
+#[derive(Debug)]
+pub(crate) struct CompleteCall {
+    pub(crate) bucket: BucketId,
+    pub(crate) key: Vec<u8>,
+    pub(crate) id: UploadId,
+    pub(crate) parts: Vec<NamedPart>,
+    pub(crate) meta: ObjectMeta,
+    pub(crate) condition: Condition,
+}
+
+/// List one core's share of a bucket.
+#[derive(Debug, Clone)]
+pub(crate) struct ListCall {
+    pub(crate) bucket: BucketId,
+    pub(crate) query: ListQuery,
+}
+
+/// Steps of creating and deleting buckets.
+#[derive(Debug, Clone)]
+pub(crate) enum BucketStep {
+    /// To the owner of the name: create it.
+    Create { name: String, owner: String, region: String, id: BucketId },
+    /// To the owner of the name: delete it.
+    Delete { name: String },
+    /// To every core: these settings hold from now on.
+    Install(BucketRecord),
+    /// To every core: take no more changes for it; is your share empty?
+    Freeze(BucketId),
+    /// To every core: it stays.
+    Thaw(BucketId),
+    /// To every core: it is gone.
+    Remove(BucketId),
+    /// To every core: the settings whose names you own.
+    Collect,
+}
+
+/// What a core starts its shard with.
+#[derive(Debug, Clone)]
+pub(crate) struct ShardSeed {
+    pub(crate) facts: PoolFacts,
+    /// Devices in service: index in the pool, position among the runtime's devices.
+    pub(crate) devices: Vec<(DeviceIndex, usize)>,
+    pub(crate) runs: Vec<RunRef>,
+    pub(crate) counters: Vec<BucketCounter>,
+    pub(crate) next_run: u64,
+}
+
+/// One core's part of a checkpoint.
+#[derive(Debug, Clone)]
+pub(crate) struct ShardSnapshot {
+    pub(crate) position: LogPosition,
+    pub(crate) runs: Vec<RunRef>,
+    pub(crate) counters: Vec<BucketCounter>,
+    pub(crate) live: BTreeMap<GroupId, i64>,
+    pub(crate) tails: Vec<(GroupId, RowOffset)>,
+    pub(crate) next_run: u64,
+}
+
+/// A call to another core.
+#[derive(Debug)]
+pub(crate) enum Request {
+    Pool(PoolRequest),
+    Lookup { bucket: BucketId, key: Vec<u8> },
+    Publish(Box<PublishCall>),
+    Delete { bucket: BucketId, key: Vec<u8>, condition: Condition },
+    List(Box<ListCall>),
+    CreateUpload { bucket: BucketId, key: Vec<u8>, init: UploadInit },
+    Upload { bucket: BucketId, key: Vec<u8>, id: UploadId },
+    PutPart(Box<PartCall>),
+    ListParts { bucket: BucketId, key: Vec<u8>, id: UploadId, after: u16, max: usize },
+    ListUploads { bucket: BucketId, query: Box<UploadQuery> },
+    Complete(Box<CompleteCall>),
+    Abort { bucket: BucketId, key: Vec<u8>, id: UploadId },
+    Bucket(BucketStep),
+    /// Open your share of the index.
+    Seed(Box<ShardSeed>),
+    /// Apply these batches of an old log, in order.
+    Replay(Vec<Batch>),
+    /// Open your log and take requests from other cores.
+    Start,
+    /// Everything is ready: serve clients.
+    Serve,
+    /// Freeze, flush, and say what a checkpoint must hold.
+    Snapshot,
+    /// The checkpoint is over.
+    SnapshotDone,
+    /// Wait until every operation that began before this has ended.
+    PassEpoch,
+    /// Live bytes of these groups by your ledger.
+    Live(Vec<GroupId>),
+    /// These groups are gone.
+    Forget(Vec<GroupId>),
+    /// Do not write to this device any more.
+    Fence(DeviceIndex),
+    /// Space is short (or no longer).
+    Low(bool),
+    /// Begin no more operations; wait for those that run.
+    Close,
+    /// End the committer.
+    Stop,
+    /// Core 0 could not start.
+    Abandon,
+}
+
+/// The answer to a [`Request`].
+#[derive(Debug)]
+pub(crate) enum Reply {
+    Done,
+    Failed(EngineError),
+    Pool(PoolReply),
+    Object(Option<Box<ObjectRecord>>),
+    Published(Published),
+    Existed(bool),
+    Listed(ListPage),
+    UploadCreated(UploadId),
+    Upload(Option<Box<Upload>>),
+    Part(Box<Part>),
+    Parts(PartPage),
+    Uploads(UploadPage),
+    Bucket(BucketRecord),
+    Buckets(Vec<BucketRecord>),
+    Snapshot(Box<ShardSnapshot>),
+    Live(Vec<i64>),
+    /// Extents of replayed records, so that the owner knows where groups end.
+    Ends(Vec<(GroupId, RowOffset)>),
+}
+
+impl Reply {
+    /// The error, if this is one; otherwise the reply.
+    pub(crate) fn checked(self) -> Result<Self, EngineError> {
+        match self {
+            Self::Failed(error) => Err(error),
+            other => Ok(other),
+        }
+    }
+}

@@ -1,0 +1,30 @@
+//! The owner side of a core: the keys whose virtual shards it owns, decided one change at a time.
+//!
+//! Invariants:
+//! - Whoever changes a key holds its lock from the decision until the change is durable, so a
+//!   condition is decided against what is durable, and readers see nothing else.
+//! - A change is applied to index, ledger and counters in the same step in which its row became
+//!   durable; a checkpoint falls between two rows, never inside one.
+
+mod buckets;
+mod commit;
+mod epochs;
+mod listing;
+mod locks;
+mod message;
+mod objects;
+mod router;
+mod snapshot;
+mod state;
+mod uploads;
+
+pub(crate) use commit::{DELETE_PREFIX, run_committer};
+pub(crate) use listing::common_prefix;
+pub(crate) use objects::held_by;
+pub(crate) use epochs::OpGuard;
+pub(crate) use message::{
+    BucketStep, CompleteCall, ListCall, PartCall, PublishCall, Reply, Request, ShardSeed,
+    ShardSnapshot,
+};
+pub(crate) use router::{Router, vshard_of_key};
+pub(crate) use state::{CounterDelta, Shard};

@@ -1,0 +1,179 @@
+//! Look up, publish and delete objects on their owner core.
+
+use super::commit::{Change, Payload, Planned, PlannedValue};
+use super::message::PublishCall;
+use super::state::{CounterDelta, Shard};
+use crate::body::{BodyPlace, BodySpace};
+use crate::error::EngineError;
+use crate::number::to_i64;
+use crate::runtime::{Runtime, WallTime};
+use crate::types::{Condition, Etag, EtagMatch, Published};
+use ashlar_disk_format::key::{object_key, virtual_shard};
+use ashlar_disk_format::units::BucketId;
+use ashlar_disk_format::value::{Body, BodyEntry, ObjectRecord, decode_object, encode_object};
+use std::rc::Rc;
+
+/// Does the condition hold against what is there?
+///
+/// # Errors
+/// [`EngineError::NoSuchKey`] for `If-Match` on an absent key (AWS answers 404), else
+/// [`EngineError::PreconditionFailed`].
+pub(crate) fn check_condition(condition: &Condition, current: Option<&Etag>) -> Result<(), EngineError> {
+    let matches = |wanted: &EtagMatch, etag: &Etag| match wanted {
+        EtagMatch::Any => true,
+        EtagMatch::OneOf(etags) => etags.contains(etag),
+    };
+    if let Some(wanted) = &condition.if_match {
+        let Some(etag) = current else { return Err(EngineError::NoSuchKey) };
+        if !matches(wanted, etag) {
+            return Err(EngineError::PreconditionFailed);
+        }
+    }
+    if let (Some(unwanted), Some(etag)) = (&condition.if_none_match, current)
+        && matches(unwanted, etag)
+    {
+        return Err(EngineError::PreconditionFailed);
+    }
+    Ok(())
+}
+
+/// Everything that a record keeps alive.
+pub(crate) fn held_by(record: &ObjectRecord) -> Vec<BodyEntry> {
+    let table = record.parts.extents().iter().cloned().map(BodyEntry::Data);
+    record.body.0.iter().cloned().chain(table).collect()
+}
+
+/// Splits a body's place into what the change needs of it.
+pub(super) fn placed(body: BodyPlace) -> (Body, Option<Payload>, BodySpace) {
+    match body {
+        BodyPlace::Small(held) => {
+            let payload = held.map(|(buffer, range)| Payload { buffer, range });
+            (Body(Vec::new()), payload, BodySpace::default())
+        }
+        BodyPlace::Stored { entries, space } => (Body(entries), None, space),
+    }
+}
+
+pub(super) fn milliseconds(time: WallTime) -> i64 {
+    i64::try_from(time.0).unwrap_or(i64::MAX)
+}
+
+pub(super) fn wall_time(milliseconds: i64) -> WallTime {
+    WallTime(u64::try_from(milliseconds).unwrap_or(0))
+}
+
+impl<R: Runtime> Shard<R> {
+    /// The record of a key.
+    pub(crate) async fn lookup(
+        &self,
+        bucket: BucketId,
+        key: &[u8],
+    ) -> Result<Option<Box<ObjectRecord>>, EngineError> {
+        let Some(value) = self.index.get(&object_key(bucket, key)).await? else { return Ok(None) };
+        Ok(Some(Box::new(decode_object(&value)?)))
+    }
+
+    /// Publishes an object; the old one, if any, dies in the same step.
+    pub(crate) async fn publish(self: &Rc<Self>, call: PublishCall) -> Result<Published, EngineError> {
+        let _changing = self.changing.enter();
+        if self.low.get() {
+            return Err(EngineError::Full);
+        }
+        let index_key = object_key(call.bucket, &call.key);
+        let _lock = self.locks.lock(&index_key).await;
+        self.live_bucket(call.bucket)?;
+        let current = self.lookup(call.bucket, &call.key).await?;
+        check_condition(&call.condition, current.as_ref().map(|record| &record.etag))?;
+        let modified = self.view.runtime.wall();
+        let (body, payload, hold) = placed(call.body);
+        let record = ObjectRecord {
+            size: call.size,
+            modified_ms: milliseconds(modified),
+            sequence: self.next_sequence(),
+            etag: call.meta.etag,
+            checksum: call.meta.checksum,
+            metadata: call.meta.metadata,
+            body,
+            parts: call.parts,
+            upload: None,
+        };
+        let counters = CounterDelta {
+            bucket: call.bucket,
+            objects: i64::from(current.is_none()),
+            bytes: to_i64(call.size) - current.as_ref().map_or(0, |record| to_i64(record.size)),
+            uploads: 0,
+        };
+        let value = match payload {
+            Some(_) => PlannedValue::Object(Box::new(record)),
+            None => PlannedValue::Ready(encode_object(&record)),
+        };
+        let release = current.as_deref().map(held_by).unwrap_or_default();
+        let shard = virtual_shard(call.bucket, &call.key);
+        self.submit(|answer| Change {
+            shard,
+            mutations: vec![Planned::Put { key: index_key.clone(), value }],
+            payload,
+            hold,
+            release,
+            counters: Some(counters),
+            answer,
+        })
+        .await?;
+        Ok(Published { modified, replaced: current.is_some() })
+    }
+
+    /// Deletes a key; true when there was one.
+    pub(crate) async fn delete(
+        self: &Rc<Self>,
+        bucket: BucketId,
+        key: &[u8],
+        condition: &Condition,
+    ) -> Result<bool, EngineError> {
+        let _changing = self.changing.enter();
+        let index_key = object_key(bucket, key);
+        let _lock = self.locks.lock(&index_key).await;
+        self.live_bucket(bucket)?;
+        let Some(current) = self.lookup(bucket, key).await? else { return Ok(false) };
+        check_condition(condition, Some(&current.etag))?;
+        let counters =
+            CounterDelta { bucket, objects: -1, bytes: -to_i64(current.size), uploads: 0 };
+        self.submit(|answer| Change {
+            shard: virtual_shard(bucket, key),
+            mutations: vec![Planned::Delete { key: index_key.clone() }],
+            payload: None,
+            hold: BodySpace::default(),
+            release: held_by(&current),
+            counters: Some(counters),
+            answer,
+        })
+        .await?;
+        Ok(true)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn etag(byte: u8) -> Etag {
+        Etag { md5: [byte; 16], parts: 0 }
+    }
+
+    #[test]
+    fn conditions_follow_the_table_of_aws() {
+        let matching = |m| Condition { if_match: Some(m), if_none_match: None };
+        let unless = |m| Condition { if_match: None, if_none_match: Some(m) };
+        let one = || EtagMatch::OneOf(vec![etag(1)]);
+        let current = etag(1);
+        let other = etag(2);
+        assert_eq!(check_condition(&Condition::default(), None), Ok(()));
+        assert_eq!(check_condition(&matching(one()), None), Err(EngineError::NoSuchKey));
+        assert_eq!(check_condition(&matching(one()), Some(&current)), Ok(()));
+        assert_eq!(check_condition(&matching(one()), Some(&other)), Err(EngineError::PreconditionFailed));
+        assert_eq!(check_condition(&matching(EtagMatch::Any), Some(&other)), Ok(()));
+        assert_eq!(check_condition(&unless(EtagMatch::Any), None), Ok(()));
+        assert_eq!(check_condition(&unless(EtagMatch::Any), Some(&current)), Err(EngineError::PreconditionFailed));
+        assert_eq!(check_condition(&unless(one()), Some(&other)), Ok(()));
+        assert_eq!(check_condition(&unless(one()), Some(&current)), Err(EngineError::PreconditionFailed));
+    }
+}

@@ -1,0 +1,72 @@
+//! A core's part of a checkpoint.
+//!
+//! 1. Between two rows: freeze the memtable, split the ledger, note the log's position.
+//! 2. Let what died before that come off the ledger.
+//! 3. Write the frozen memtable as a run; merge runs when there are enough of one size.
+//! 4. Say what the checkpoint must hold. Pages of runs that it no longer names are off the ledger
+//!    from now on; their groups are reused only after this checkpoint is durable.
+
+use super::message::ShardSnapshot;
+use super::state::Shard;
+use crate::error::EngineError;
+use crate::runtime::Runtime;
+use std::rc::Rc;
+
+/// Merges in one checkpoint at most: the rest waits for the next one.
+const MERGES_MAX: usize = 4;
+
+impl<R: Runtime> Shard<R> {
+    pub(crate) async fn snapshot(self: &Rc<Self>) -> Result<ShardSnapshot, EngineError> {
+        let frozen = loop {
+            let turn = self.turn.enter().await;
+            match self.index.freeze() {
+                Ok(frozen) => {
+                    self.view.ledger.split();
+                    let position = self.log.position();
+                    let counters = self.counters();
+                    self.log.reset_written();
+                    drop(turn);
+                    let Some(position) = position else { return Err(EngineError::Closing) };
+                    break (frozen, position, counters);
+                }
+                Err(busy) => {
+                    drop(turn);
+                    // An earlier checkpoint failed half way: write what it froze first.
+                    let _run = self.index.flush(busy.frozen).await?;
+                }
+            }
+        };
+        let (frozen, position, counters) = frozen;
+        self.releases_before(self.view.ledger.side()).await;
+        let _run = self.index.flush(frozen).await?;
+        for _merge in 0..MERGES_MAX {
+            if !self.index.merge_step().await? {
+                break;
+            }
+        }
+        let manifest = self.index.manifest_snapshot();
+        for shared in self.index.confirm(manifest.retired_up_to) {
+            self.view.ledger.settle_pages(&shared.extents, false);
+        }
+        let mut tails = Vec::new();
+        for writer in [&self.data, &self.index_rows] {
+            tails.extend(writer.tail().map(|(descriptor, tail)| (descriptor.group, tail)));
+        }
+        tails.push((position.group, position.row));
+        Ok(ShardSnapshot {
+            position,
+            runs: manifest.runs,
+            counters,
+            live: self.view.ledger.settled(),
+            tails,
+            next_run: self.index.next_run(),
+        })
+    }
+
+
+    /// The checkpoint is over, durable or given up.
+    pub(crate) fn snapshot_done(&self) {
+        self.view.ledger.join();
+        self.checkpoint_over();
+    }
+}

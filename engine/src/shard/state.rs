@@ -1,0 +1,322 @@
+//! What a core's shard consists of.
+
+use super::commit::Change;
+use super::epochs::{Epochs, OpGuard};
+use super::locks::KeyLocks;
+use super::message::{Reply, Request, ShardSeed};
+use super::router::{Router, vshard_of_key};
+use crate::body::walk_body;
+use crate::error::EngineError;
+use crate::index::{Index, IndexOptions};
+use crate::limits::{CHECKPOINT_LOG_BYTES, CHECKPOINT_MEMTABLE_BYTES};
+use crate::log::LogWriter;
+use crate::mesh::Post;
+use crate::pool::{PoolView, Side};
+use crate::rows::{DataWriter, RowPages};
+use crate::runtime::{CoreId, Runtime, TaskQueue};
+use crate::sync::{Event, Limit, answer};
+use crate::types::Bucket;
+use ashlar_disk_format::checkpoint::BucketCounter;
+use ashlar_disk_format::group::{GroupDescriptor, GroupKind};
+use ashlar_disk_format::record::encoded_len;
+use ashlar_disk_format::units::{BucketId, LogId};
+use ashlar_disk_format::value::BodyEntry;
+use std::cell::{Cell, RefCell};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::rc::Rc;
+
+/// Heap bytes of one core's page cache.
+pub(crate) const PAGE_CACHE_BYTES: usize = 16 << 20;
+
+/// How a change moves a bucket's counters.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct CounterDelta {
+    pub(crate) bucket: BucketId,
+    pub(crate) objects: i64,
+    pub(crate) bytes: i64,
+    pub(crate) uploads: i64,
+}
+
+/// One core's share of the keys, and everything it needs to change them.
+pub(crate) struct Shard<R: Runtime> {
+    pub(crate) view: Rc<PoolView<R>>,
+    pub(crate) index: Index<RowPages<R>>,
+    pub(crate) log: LogWriter<R>,
+    pub(crate) data: Rc<DataWriter<R>>,
+    pub(crate) index_rows: Rc<DataWriter<R>>,
+    pub(crate) pages: RowPages<R>,
+    pub(crate) body_pages: RowPages<R>,
+    pub(crate) post: Rc<Post<R, Request, Reply>>,
+    pub(crate) router: Router,
+    pub(crate) locks: KeyLocks,
+    pub(crate) epochs: Epochs,
+    /// Changes that were let in: a bucket is frozen when those before it have ended.
+    pub(crate) changing: Epochs,
+    pub(crate) queue: RefCell<VecDeque<Change>>,
+    pub(crate) queue_filled: Event,
+    /// Held for one row, or for the instant in which a checkpoint falls between two.
+    pub(crate) turn: Limit,
+    pub(crate) buckets: RefCell<BTreeMap<String, Rc<Bucket>>>,
+    pub(crate) bucket_ids: RefCell<BTreeMap<BucketId, Rc<Bucket>>>,
+    pub(crate) frozen: RefCell<BTreeSet<BucketId>>,
+    pub(crate) low: Cell<bool>,
+    pub(crate) closing: Cell<bool>,
+    counters: RefCell<BTreeMap<BucketId, BucketCounter>>,
+    announcements: Rc<RefCell<Vec<GroupDescriptor>>>,
+    releases: RefCell<BTreeMap<Side, usize>>,
+    released: Event,
+    memtable_freed: Event,
+    due: Cell<bool>,
+    stopped: Cell<bool>,
+    next_sequence: Cell<u64>,
+    next_bucket: Cell<u32>,
+    /// Releases whose extent pages could not be read: space that stays counted as live.
+    pub(crate) unreleased: Cell<u64>,
+}
+
+impl<R: Runtime> std::fmt::Debug for Shard<R> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Shard").field("core", &self.view.runtime.core()).finish_non_exhaustive()
+    }
+}
+
+impl<R: Runtime> Shard<R> {
+    /// Opens this core's share of the index over `view`.
+    pub(crate) async fn open(
+        view: Rc<PoolView<R>>,
+        post: Rc<Post<R, Request, Reply>>,
+        seed: &ShardSeed,
+    ) -> Result<Rc<Self>, EngineError> {
+        let runtime = view.runtime.clone();
+        let core = runtime.core();
+        let log = LogId(core.0);
+        let router = Router::new(runtime.cores());
+        let announcements: Rc<RefCell<Vec<GroupDescriptor>>> = Rc::default();
+        let writer =
+            |kind| Rc::new(DataWriter::new(Rc::clone(&view), kind, log, Rc::clone(&announcements)));
+        let data = writer(GroupKind::Data);
+        let index_rows = writer(GroupKind::Index);
+        let pages = RowPages::new(Rc::clone(&view), Rc::clone(&index_rows));
+        let body_pages = RowPages::new(Rc::clone(&view), Rc::clone(&data));
+        let (first, last) = router.range(core);
+        let options = IndexOptions {
+            page_cache_bytes: PAGE_CACHE_BYTES,
+            next_run: seed.next_run + u64::from(core.0),
+            run_stride: u64::from(runtime.cores()),
+            ..IndexOptions::new(first, last, vshard_of_key)
+        };
+        let index = Index::open(pages.clone(), options, &seed.runs).await?;
+        view.ledger.settle_pages(&index.held_extents(), true);
+        let counters = seed.counters.iter().map(|counter| (counter.bucket, counter.clone())).collect();
+        let sequence = u64::from(view.facts.epoch.0) << 32;
+        Ok(Rc::new(Self {
+            log: LogWriter::new(Rc::clone(&view), log, Rc::clone(&announcements)),
+            view,
+            index,
+            data,
+            index_rows,
+            pages,
+            body_pages,
+            post,
+            router,
+            locks: KeyLocks::default(),
+            epochs: Epochs::default(),
+            changing: Epochs::default(),
+            queue: RefCell::default(),
+            queue_filled: Event::new(),
+            turn: Limit::new(1),
+            buckets: RefCell::default(),
+            bucket_ids: RefCell::default(),
+            frozen: RefCell::default(),
+            low: Cell::new(false),
+            closing: Cell::new(false),
+            counters: RefCell::new(counters),
+            announcements,
+            releases: RefCell::default(),
+            released: Event::new(),
+            memtable_freed: Event::new(),
+            due: Cell::new(false),
+            stopped: Cell::new(false),
+            next_sequence: Cell::new(sequence),
+            next_bucket: Cell::new(0),
+            unreleased: Cell::new(0),
+        }))
+    }
+
+    /// Which core this is.
+    pub(crate) fn core(&self) -> CoreId {
+        self.view.runtime.core()
+    }
+
+    /// A number that no other record of this core has.
+    pub(crate) fn next_sequence(&self) -> u64 {
+        self.next_sequence.set(self.next_sequence.get() + 1);
+        self.next_sequence.get()
+    }
+
+    /// A bucket number that is never given again: the mount's epoch above, below it a counter in which
+    /// each core has its own residue. `None` after four thousand million divided by the cores.
+    pub(crate) fn next_bucket(&self) -> Option<BucketId> {
+        let counter = self.next_bucket.get();
+        self.next_bucket.set(counter + 1);
+        let below = counter.checked_mul(u32::from(self.view.runtime.cores()))?;
+        let below = below.checked_add(u32::from(self.core().0))?;
+        Some(BucketId((u64::from(self.view.facts.epoch.0) << 32) | u64::from(below)))
+    }
+
+    /// An operation begins: it is refused once the engine is closing.
+    pub(crate) fn enter(&self) -> Result<OpGuard, EngineError> {
+        if self.closing.get() { Err(EngineError::Closing) } else { Ok(self.epochs.enter()) }
+    }
+
+    /// Makes a change durable and applied.
+    pub(crate) async fn submit(
+        &self,
+        build: impl FnOnce(crate::sync::AnswerTo<Result<(), EngineError>>) -> Change,
+    ) -> Result<(), EngineError> {
+        let (to, done) = answer();
+        self.queue.borrow_mut().push_back(build(to));
+        self.queue_filled.fire();
+        done.await.unwrap_or(Err(EngineError::Closing))
+    }
+
+    /// Bytes that the announcements waiting now take of the next row.
+    pub(super) fn announcement_bytes(&self) -> usize {
+        let announcements = self.announcements.borrow();
+        announcements
+            .iter()
+            .map(|descriptor| {
+                encoded_len(&ashlar_disk_format::record::Record::GroupOpen(descriptor.clone()))
+            })
+            .sum()
+    }
+
+    /// Moves counters.
+    pub(crate) fn count(&self, delta: CounterDelta) {
+        let mut counters = self.counters.borrow_mut();
+        let empty = BucketCounter { bucket: delta.bucket, objects: 0, bytes: 0, uploads: 0 };
+        let counter = counters.entry(delta.bucket).or_insert(empty);
+        counter.objects += delta.objects;
+        counter.bytes += delta.bytes;
+        counter.uploads += delta.uploads;
+    }
+
+    /// This core's counters of a bucket. Summed over the cores they are exact; one alone may even be
+    /// negative after the number of cores changed.
+    pub(crate) fn counter(&self, bucket: BucketId) -> BucketCounter {
+        let empty = BucketCounter { bucket, objects: 0, bytes: 0, uploads: 0 };
+        self.counters.borrow().get(&bucket).cloned().unwrap_or(empty)
+    }
+
+    /// All counters that are not zero.
+    pub(super) fn counters(&self) -> Vec<BucketCounter> {
+        let counters = self.counters.borrow();
+        let moved = |counter: &&BucketCounter| {
+            (counter.objects, counter.bytes, counter.uploads) != (0, 0, 0)
+        };
+        counters.values().filter(moved).cloned().collect()
+    }
+
+    /// Takes the bytes of dead bodies off the ledger; those in extent pages as they are read.
+    pub(super) fn release_later(self: &Rc<Self>, side: Side, bodies: Vec<BodyEntry>) {
+        let mut deep = Vec::new();
+        for entry in bodies {
+            match entry {
+                BodyEntry::Data(extent) => self.view.ledger.release(side, [&extent]),
+                page @ BodyEntry::Page { .. } => deep.push(page),
+                BodyEntry::Shared { .. } => {}
+            }
+        }
+        if deep.is_empty() {
+            return;
+        }
+        *self.releases.borrow_mut().entry(side).or_insert(0) += 1;
+        let shard = Rc::clone(self);
+        let guard = self.epochs.enter();
+        self.view.runtime.spawn(TaskQueue::Background, async move {
+            match walk_body(&shard.view, &deep).await {
+                Ok((space, unreadable)) => {
+                    shard.unreleased.set(shard.unreleased.get() + unreadable);
+                    for (group, bytes) in space.bytes() {
+                        shard.view.ledger.add(side, group, -crate::number::to_i64(bytes));
+                    }
+                }
+                Err(_closing) => shard.unreleased.set(shard.unreleased.get() + 1),
+            }
+            drop(guard);
+            shard.release_ended(side);
+        });
+    }
+
+    fn release_ended(&self, side: Side) {
+        let mut releases = self.releases.borrow_mut();
+        if let Some(count) = releases.get_mut(&side) {
+            *count -= 1;
+            if *count == 0 {
+                releases.remove(&side);
+            }
+        }
+        drop(releases);
+        self.released.fire();
+    }
+
+    /// Waits until everything that died on an earlier side than `side` is off the ledger.
+    pub(super) async fn releases_before(&self, side: Side) {
+        loop {
+            let wait = self.released.wait();
+            if self.releases.borrow().keys().next().is_none_or(|oldest| *oldest >= side) {
+                return;
+            }
+            wait.await;
+        }
+    }
+
+    /// Waits while the memtable is far beyond the size at which a checkpoint is due.
+    pub(super) async fn wait_for_memtable_room(self: &Rc<Self>) {
+        loop {
+            let wait = self.memtable_freed.wait();
+            if self.index.memory().memtable_bytes < 2 * CHECKPOINT_MEMTABLE_BYTES {
+                return;
+            }
+            self.ask_for_checkpoint_if_due();
+            wait.await;
+        }
+    }
+
+    /// Tells core 0 when log or memtable have grown enough; once until the checkpoint is over.
+    pub(super) fn ask_for_checkpoint_if_due(self: &Rc<Self>) {
+        let grown = self.log.written() >= CHECKPOINT_LOG_BYTES
+            || self.index.memory().memtable_bytes >= CHECKPOINT_MEMTABLE_BYTES;
+        if !grown || self.due.replace(true) {
+            return;
+        }
+        let shard = Rc::clone(self);
+        self.view.runtime.spawn(TaskQueue::Background, async move {
+            shard.view.request_checkpoint().await;
+        });
+    }
+
+    /// A checkpoint is over: whoever waited for memory goes on.
+    pub(super) fn checkpoint_over(&self) {
+        self.due.set(false);
+        self.memtable_freed.fire();
+    }
+
+    /// Ends the committer once its queue is empty.
+    pub(crate) fn stop(&self) {
+        self.stopped.set(true);
+        self.queue_filled.fire();
+    }
+
+    pub(super) fn is_stopped(&self) -> bool {
+        self.stopped.get()
+    }
+
+    /// The bucket, when this core takes changes for it.
+    pub(super) fn live_bucket(&self, bucket: BucketId) -> Result<Rc<Bucket>, EngineError> {
+        if self.frozen.borrow().contains(&bucket) {
+            return Err(EngineError::NoSuchBucket);
+        }
+        self.bucket_ids.borrow().get(&bucket).cloned().ok_or(EngineError::NoSuchBucket)
+    }
+}
