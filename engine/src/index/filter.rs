@@ -176,7 +176,7 @@ mod tests {
 
     fn false_answers_per_mille(filter: &Filter) -> u64 {
         let wrong = (1_000_000..1_100_000).filter(|number| filter.may_hold(hash(*number))).count();
-        u64::try_from(wrong).unwrap() / 100
+        u64::try_from(wrong).unwrap().div_ceil(100)
     }
 
     #[test]

@@ -37,10 +37,9 @@ impl Memtable {
         self.entries.get(key).cloned()
     }
 
-    /// The first entry behind the bound.
-    pub(super) fn first_from(&self, bound: Bound<&[u8]>) -> Option<(&[u8], Option<&Rc<[u8]>>)> {
-        let range = self.entries.range::<[u8], _>((bound, Bound::Unbounded));
-        range.map(|(key, value)| (&**key, value.as_ref())).next()
+    /// The first key behind the bound; it may be deleted.
+    pub(super) fn first_from(&self, bound: Bound<&[u8]>) -> Option<&[u8]> {
+        self.entries.range::<[u8], _>((bound, Bound::Unbounded)).map(|(key, _)| &**key).next()
     }
 
     /// All entries in key order.
@@ -50,10 +49,6 @@ impl Memtable {
 
     pub(super) fn len(&self) -> usize {
         self.entries.len()
-    }
-
-    pub(super) fn is_empty(&self) -> bool {
-        self.entries.is_empty()
     }
 
     /// Memory taken, bytes, estimated.
@@ -73,7 +68,7 @@ mod tests {
     #[test]
     fn replaces_deletes_and_counts() {
         let mut table = Memtable::default();
-        assert!(table.is_empty());
+        assert_eq!((table.len(), table.bytes()), (0, 0));
         table.put(b"b", Some(Rc::from(&b"12345"[..])));
         table.put(b"a", Some(Rc::from(&b"1"[..])));
         let full = table.bytes();
@@ -92,7 +87,7 @@ mod tests {
         let mut table = Memtable::default();
         table.put(b"a", None);
         table.put(b"c", None);
-        let first = |bound| table.first_from(bound).map(|(key, _)| key.to_vec());
+        let first = |bound| table.first_from(bound).map(<[u8]>::to_vec);
         assert_eq!(first(Bound::Unbounded), Some(b"a".to_vec()));
         assert_eq!(first(Bound::Included(b"a")), Some(b"a".to_vec()));
         assert_eq!(first(Bound::Excluded(b"a")), Some(b"c".to_vec()));

@@ -118,7 +118,7 @@ impl<S: PageStore> Scan<S> {
 
     fn least_key<'a>(&'a self, state: &'a State<S>, from: Bound<&[u8]>) -> Option<&'a [u8]> {
         let frozen = state.frozen.as_ref().and_then(|frozen| frozen.table.first_from(from));
-        let tables = state.active.first_from(from).into_iter().chain(frozen).map(|(key, _)| key);
+        let tables = state.active.first_from(from).into_iter().chain(frozen);
         tables.chain(self.cursors.iter().filter_map(RunCursor::key)).min()
     }
 

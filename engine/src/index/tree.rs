@@ -13,9 +13,9 @@ use super::state::{
 };
 use super::store::PageStore;
 use crate::error::EngineError;
-use ashlar_disk_format::extent::Extent;
 use ashlar_disk_format::checkpoint::RunRef;
 use ashlar_disk_format::constants::INDEX_KEY_BYTES_MAX;
+use ashlar_disk_format::extent::Extent;
 use std::ops::Bound;
 use std::rc::Rc;
 

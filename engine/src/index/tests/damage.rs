@@ -32,7 +32,7 @@ fn scan_all(index: &Index<MemoryStore>) -> Result<usize, EngineError> {
     Ok(count)
 }
 
-fn is_decode<T: std::fmt::Debug>(result: Result<T, EngineError>) -> bool {
+fn is_decode<T: std::fmt::Debug>(result: &Result<T, EngineError>) -> bool {
     matches!(result, Err(EngineError::Decode(_)))
 }
 
@@ -62,23 +62,23 @@ fn open_changed(change: impl FnOnce(&mut RunManifest)) -> Result<Index<MemorySto
 #[test]
 fn manifests_that_do_not_fit_are_refused() {
     assert_eq!(open_changed(|_| ()).map(|index| scan_all(&index)), Ok(Ok(100)));
-    assert!(is_decode(open_changed(|manifest| manifest.run += 1)));
-    assert!(is_decode(open_changed(|manifest| manifest.pages.clear())));
-    assert!(is_decode(open_changed(|manifest| manifest.filter.truncate(63))));
-    assert!(is_decode(open_changed(|manifest| manifest.filter.clear())));
-    assert!(is_decode(open_changed(|manifest| manifest.filter_hashes = 0)));
-    assert!(is_decode(open_changed(|manifest| manifest.filter_hashes = 200)));
+    assert!(is_decode(&open_changed(|manifest| manifest.run += 1)));
+    assert!(is_decode(&open_changed(|manifest| manifest.pages.clear())));
+    assert!(is_decode(&open_changed(|manifest| manifest.filter.truncate(63))));
+    assert!(is_decode(&open_changed(|manifest| manifest.filter.clear())));
+    assert!(is_decode(&open_changed(|manifest| manifest.filter_hashes = 0)));
+    assert!(is_decode(&open_changed(|manifest| manifest.filter_hashes = 200)));
 }
 
 #[test]
 fn run_references_that_do_not_fit_are_refused() {
     let store = MemoryStore::new();
     let runs = written(&store, 2);
-    assert!(is_decode(open(&store, &[runs[0].clone(), runs[0].clone()])));
-    assert!(is_decode(open(&store, &[RunRef { bytes: runs[0].bytes + 1, ..runs[0].clone() }])));
-    assert!(is_decode(open(&store, &[RunRef { bytes: 0, extents: Vec::new(), ..runs[0].clone() }])));
+    assert!(is_decode(&open(&store, &[runs[0].clone(), runs[0].clone()])));
+    assert!(is_decode(&open(&store, &[RunRef { bytes: runs[0].bytes + 1, ..runs[0].clone() }])));
+    assert!(is_decode(&open(&store, &[RunRef { bytes: 0, extents: Vec::new(), ..runs[0].clone() }])));
     let swapped = RunRef { run: runs[0].run, ..runs[1].clone() };
-    assert!(is_decode(open(&store, &[swapped])));
+    assert!(is_decode(&open(&store, &[swapped])));
 }
 
 #[test]
@@ -89,7 +89,7 @@ fn runs_of_other_shards_are_refused() {
     index.put(b"\x00", value("x"));
     flush(&index);
     let other = IndexOptions { first_vshard: VirtualShard(100), ..options() };
-    assert!(is_decode(run(Index::open(store, other, &index.manifest_snapshot().runs))));
+    assert!(is_decode(&run(Index::open(store, other, &index.manifest_snapshot().runs))));
 }
 
 #[test]
@@ -100,14 +100,14 @@ fn a_page_in_the_place_of_another_is_refused() {
         manifest.pages.last_mut().unwrap().extent = first;
     });
     let index = opened.unwrap();
-    assert!(is_decode(run(index.get(b"key 000"))));
-    assert!(is_decode(scan_all(&index)));
+    assert!(is_decode(&run(index.get(b"key 000"))));
+    assert!(is_decode(&scan_all(&index)));
 }
 
 #[test]
 fn a_page_with_keys_outside_its_fences_is_refused() {
     let index = open_changed(|manifest| manifest.pages[1].first_key.extend(b"zzz")).unwrap();
-    assert!(is_decode(scan_all(&index)));
+    assert!(is_decode(&scan_all(&index)));
 }
 
 proptest! {
@@ -122,7 +122,7 @@ proptest! {
             let at = at.index(bytes.len());
             bytes[at] ^= flip;
         });
-        assert!(is_decode(open(&store, &runs)));
+        assert!(is_decode(&open(&store, &runs)));
     }
 
     /// Any flipped byte in a page is noticed when it is read.
@@ -137,7 +137,7 @@ proptest! {
         });
         change_manifest(&store, &mut runs[0], |manifest| manifest.pages[0].extent = page);
         let index = open(&store, &runs).unwrap();
-        assert!(is_decode(run(index.get(b"key 000"))));
-        assert!(is_decode(scan_all(&index)));
+        assert!(is_decode(&run(index.get(b"key 000"))));
+        assert!(is_decode(&scan_all(&index)));
     }
 }

@@ -53,13 +53,15 @@ fn body(number: u8) -> String {
     format!("{number}:{}", "x".repeat(usize::from(number)))
 }
 
+type Walk = (Scan<MemoryStore>, Bound<Vec<u8>>, Vec<u8>);
+
 struct World {
     store: MemoryStore,
     index: Index<MemoryStore>,
     model: BTreeMap<Vec<u8>, Vec<u8>>,
     frozen: Option<crate::index::FrozenId>,
     /// A scan and the bounds of what it has still to answer.
-    scan: Option<(Scan<MemoryStore>, Bound<Vec<u8>>, Vec<u8>)>,
+    scan: Option<Walk>,
 }
 
 impl World {
@@ -69,8 +71,8 @@ impl World {
         Self { store, index, model: BTreeMap::new(), frozen: None, scan: None }
     }
 
-    fn apply(&mut self, step: Step) {
-        match step {
+    fn apply(&mut self, step: &Step) {
+        match *step {
             Step::Put(at, number) => {
                 self.index.put(&key(at), value(&body(number)));
                 self.model.insert(key(at), body(number).into_bytes());
@@ -178,7 +180,7 @@ proptest! {
     #[test]
     fn behaves_like_an_ordered_map(steps in vec(step(), 1..160)) {
         let mut world = World::new();
-        steps.into_iter().for_each(|step| world.apply(step));
+        steps.iter().for_each(|step| world.apply(step));
         let all: Vec<_> = world.model.clone().into_iter().collect();
         assert_eq!(collect(&world.index), all);
         for at in 0..=255 {
