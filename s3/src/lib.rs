@@ -10,19 +10,26 @@
 //! `route` is plain functions over bytes: no I/O, no clock, no async.
 #![forbid(unsafe_code)]
 
-/// SigV4: the only makers of `Authenticated` and of verified bodies.
-pub mod auth;
-/// Incremental checksums and ETags.
-pub mod checksum;
-/// Cause, S3 code, HTTP status and message: one table.
-pub mod error;
-/// HTTP/1.1 grammars: heads, bodies, addresses, ranges, dates, conditions, responses.
-pub mod http;
-/// Every bound of this crate, in one place.
-pub mod limits;
 /// Method, path and query to the kind of operation: one table.
 pub mod route;
-/// Types that can only hold legal values.
-pub mod value;
+
+/// SigV4: the only makers of `Authenticated` and of verified bodies.
+pub mod auth;
+
 /// XML documents in both directions.
 pub mod xml;
+
+/// HTTP/1.1 grammars: heads, bodies, addresses, ranges, dates, conditions, responses.
+pub mod http;
+
+/// Incremental checksums and ETags.
+pub mod checksum;
+
+/// Types that can only hold legal values.
+pub mod value;
+
+/// Cause, S3 code, HTTP status and message: one table.
+pub mod error;
+
+/// Every bound of this crate, in one place.
+pub mod limits;

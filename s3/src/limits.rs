@@ -1,5 +1,7 @@
 //! Every bound of this crate, with its reason. Nothing here is tuned per request.
 
+use core::time::Duration;
+
 /// Largest request head (request line, headers, final empty line), in bytes. Twice what AWS promises (8 KiB),
 /// so that long signatures and metadata fit together.
 pub const HEAD_BYTES_MAX: usize = 16 * 1024;
@@ -55,8 +57,45 @@ pub const CLOCK_SKEW_S: i64 = 15 * 60;
 /// Longest life of a presigned URL, in seconds (7 days, as AWS).
 pub const PRESIGNED_EXPIRES_S_MAX: u32 = 604_800;
 
+/// Buffer that an idle connection waits with, in bytes: the smallest there is. Most heads fit.
+pub const IDLE_BUFFER_BYTES: usize = 4 * 1024;
+/// Largest response head, in bytes: everything that a request head can have stored, and ours.
+pub const RESPONSE_HEAD_BYTES_MAX: usize = 32 * 1024;
+/// Largest buffer that a document is sent from, in bytes.
+pub const DOCUMENT_BUFFER_BYTES: usize = 64 * 1024;
+/// Payload that may be received straight into its destination from this many bytes on; smaller chunks come
+/// together with the framing around them.
+pub const DIRECT_BYTES_MIN: u64 = 2 * 1024;
+/// XML documents that one core receives at a time.
+pub const DOCUMENT_COUNT_MAX: usize = 16;
+
+/// Longest silence between two requests of a connection.
+pub const IDLE_MAX: Duration = Duration::from_secs(60);
+/// Longest time from a head's first byte to its last.
+pub const HEAD_MAX: Duration = Duration::from_secs(10);
+/// Longest silence within a body, in either direction.
+pub const SILENCE_MAX: Duration = Duration::from_secs(30);
+/// Time that a body may take besides what the lowest rate allows.
+pub const BODY_GRACE: Duration = Duration::from_secs(30);
+/// Lowest rate of a body, in bytes per second: a client below it holds buffers that others wait for.
+pub const BODY_BYTES_PER_SECOND_MIN: u64 = 16 * 1024;
+/// Rest of a refused request's body that is read and dropped, so that the connection can stay, in bytes.
+pub const DRAIN_BYTES_MAX: u64 = 64 * 1024;
+/// Longest time for that.
+pub const DRAIN_MAX: Duration = Duration::from_secs(10);
+/// Bytes read and dropped after an answer that ends its connection: closing with unread bytes would reset it, and
+/// the client might never see the answer.
+pub const LINGER_BYTES_MAX: u64 = 4 * 1024 * 1024;
+/// Longest time for that.
+pub const LINGER_MAX: Duration = Duration::from_secs(3);
+/// Pause after the listening socket failed (no file descriptors, say).
+pub const ACCEPT_PAUSE: Duration = Duration::from_millis(20);
+
 // Spans of a head are kept as u16.
 const _: () = assert!(HEAD_BYTES_MAX <= u16::MAX as usize);
+// What an idle connection holds can be grown into a head.
+const _: () = assert!(IDLE_BUFFER_BYTES <= HEAD_BYTES_MAX);
+const _: () = assert!(HEAD_BYTES_MAX < RESPONSE_HEAD_BYTES_MAX);
 // A target must fit in a head with room for the smallest set of headers.
 const _: () = assert!(TARGET_BYTES_MAX < HEAD_BYTES_MAX);
 // A trailer line must fit in the trailer store.

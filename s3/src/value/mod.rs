@@ -2,16 +2,22 @@
 
 /// Names of buckets.
 pub mod bucket_name;
+
 /// Checksum algorithms, types and values.
 pub mod checksum;
+
 /// Entity tags.
 pub mod etag;
+
 /// User metadata.
 pub mod metadata;
+
 /// Keys of objects.
 pub mod object_key;
+
 /// Part numbers of a multipart upload.
 pub mod part_number;
+
 /// Names of multipart uploads.
 pub mod upload_id;
 

@@ -1,19 +1,26 @@
 //! XML documents in both directions. Requests are read with bounds and without DTDs; answers are written straight
 //! into a byte vector of the caller.
 
-/// Escaping of text, and `encoding-type=url`.
-pub mod escape;
-/// The error document.
-pub mod failure;
-/// Answers that list buckets, objects and deletions.
-pub mod listing;
-/// Answers about multipart uploads.
-pub mod multipart;
-/// The bounded pull reader.
-pub mod reader;
 /// Request documents.
 pub mod request;
+
 /// Answers about configurations that were never set.
 pub mod unset;
+
+/// Answers about multipart uploads.
+pub mod multipart;
+
+/// Answers that list buckets, objects and deletions.
+pub mod listing;
+
+/// The error document.
+pub mod failure;
+
+/// The bounded pull reader.
+pub mod reader;
+
 /// The streaming writer.
 pub mod writer;
+
+/// Escaping of text, and `encoding-type=url`.
+pub mod escape;

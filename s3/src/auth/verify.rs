@@ -314,6 +314,3 @@ fn payload_mode<'a>(
     };
     Ok((mode, text))
 }
-
-#[cfg(test)]
-mod tests;

@@ -1,8 +1,8 @@
 //! The examples of the AWS pages on header and query authentication, and one test per rule.
 
-use super::{AuthConfig, AuthError, Authenticator, PayloadMode};
 use crate::auth::credentials::SecretKey;
 use crate::auth::signature::{ScopeText, SigningKey, sha256};
+use crate::auth::{AuthConfig, AuthError, Authenticator, PayloadMode};
 use crate::http::date::amz_date;
 use crate::http::head;
 use crate::http::query::Query;

@@ -1,0 +1,288 @@
+//! Replies, and how they are sent: the head and the body's first slice together, no body byte copied.
+
+use crate::http::response::{ResponseError, ResponseHead, ResponseIdentity};
+use crate::limits::{DOCUMENT_BUFFER_BYTES, IDLE_BUFFER_BYTES, RESPONSE_HEAD_BYTES_MAX, SILENCE_MAX};
+use crate::wire::fault::WireFault;
+use crate::wire::pace::allowance;
+use arrayvec::ArrayString;
+use ashlar_engine::ObjectReader;
+use ashlar_engine::buffer::{Buffer, BufferSlice};
+use ashlar_engine::runtime::{Runtime, SendParts, Stream as _};
+use jiff::Timestamp;
+use std::borrow::Cow;
+
+/// An answer, ready to be sent.
+#[derive(Debug)]
+pub struct Reply<R: Runtime> {
+    status: u16,
+    headers: Vec<(Cow<'static, str>, HeaderValue)>,
+    body: ReplyBody<R>,
+}
+
+/// A header's value.
+#[derive(Clone, Debug)]
+pub enum HeaderValue {
+    /// A text of ours.
+    Static(&'static str),
+    /// A short text.
+    Short(ArrayString<64>),
+    /// Bytes as they were stored.
+    Bytes(Vec<u8>),
+    /// A decimal number.
+    Number(u64),
+    /// A date, to the second.
+    Date(Timestamp),
+}
+
+/// What follows the head.
+#[derive(Debug)]
+enum ReplyBody<R: Runtime> {
+    /// Nothing, and no length: 204 and 304.
+    Absent,
+    /// Nothing, and a length: the answer to HEAD, or zero.
+    Length(u64),
+    /// These bytes.
+    Document(Vec<u8>),
+    /// So many bytes of an object.
+    Object(Box<ObjectReader<R>>, u64),
+}
+
+/// What ended a connection's way out. Nothing more may be sent on it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SendFault {
+    /// The reply's head cannot be written; nothing was sent.
+    Head(ResponseError),
+    /// The object's first bytes cannot be read; nothing was sent.
+    Unreadable,
+    /// Later bytes cannot be read: the reply stays short.
+    CutShort,
+    /// The connection is gone, or there was no memory.
+    Wire(WireFault),
+}
+
+impl From<&'static str> for HeaderValue {
+    fn from(text: &'static str) -> Self {
+        Self::Static(text)
+    }
+}
+
+impl From<u64> for HeaderValue {
+    fn from(number: u64) -> Self {
+        Self::Number(number)
+    }
+}
+
+impl From<Timestamp> for HeaderValue {
+    fn from(date: Timestamp) -> Self {
+        Self::Date(date)
+    }
+}
+
+impl From<Vec<u8>> for HeaderValue {
+    fn from(bytes: Vec<u8>) -> Self {
+        Self::Bytes(bytes)
+    }
+}
+
+impl From<String> for HeaderValue {
+    fn from(text: String) -> Self {
+        Self::Bytes(text.into_bytes())
+    }
+}
+
+impl<const N: usize> From<ArrayString<N>> for HeaderValue {
+    fn from(text: ArrayString<N>) -> Self {
+        match ArrayString::from(&text) {
+            Ok(short) => Self::Short(short),
+            Err(_) => Self::Bytes(text.as_bytes().to_vec()),
+        }
+    }
+}
+
+impl<R: Runtime> Reply<R> {
+    /// A reply without a body and without a length, as 204 and 304 demand.
+    #[must_use]
+    pub fn absent(status: u16) -> Self {
+        Self { status, headers: Vec::new(), body: ReplyBody::Absent }
+    }
+
+    /// A reply whose body would have so many bytes, and has none: to HEAD, or with zero.
+    #[must_use]
+    pub fn of_length(status: u16, bytes: u64) -> Self {
+        Self { status, headers: Vec::new(), body: ReplyBody::Length(bytes) }
+    }
+
+    /// A reply with an XML document.
+    #[must_use]
+    pub fn document(status: u16, document: Vec<u8>) -> Self {
+        let reply = Self { status, headers: Vec::new(), body: ReplyBody::Document(document) };
+        reply.with("Content-Type", "application/xml")
+    }
+
+    /// A reply with `bytes` bytes of an object, which `reader` gives.
+    #[must_use]
+    pub fn object(status: u16, reader: ObjectReader<R>, bytes: u64) -> Self {
+        Self { status, headers: Vec::new(), body: ReplyBody::Object(Box::new(reader), bytes) }
+    }
+
+    /// The same reply with one more header.
+    #[must_use]
+    pub fn with(mut self, name: &'static str, value: impl Into<HeaderValue>) -> Self {
+        self.headers.push((Cow::Borrowed(name), value.into()));
+        self
+    }
+
+    /// Adds a header, or replaces the one of this name.
+    pub fn set(&mut self, name: impl Into<Cow<'static, str>>, value: impl Into<HeaderValue>) {
+        let (name, value) = (name.into(), value.into());
+        match self.headers.iter_mut().find(|(present, _)| present.eq_ignore_ascii_case(&name)) {
+            Some((_, present)) => *present = value,
+            None => self.headers.push((name, value)),
+        }
+    }
+
+    /// The same reply as HEAD gets it: with the length of the body, without the body.
+    #[must_use]
+    pub fn without_body(self) -> Self {
+        let body = match self.body {
+            ReplyBody::Document(document) => ReplyBody::Length(u64::try_from(document.len()).unwrap_or(0)),
+            ReplyBody::Object(_, bytes) => ReplyBody::Length(bytes),
+            body @ (ReplyBody::Absent | ReplyBody::Length(_)) => body,
+        };
+        Self { body, ..self }
+    }
+
+    fn content_length(&self) -> Option<u64> {
+        match &self.body {
+            ReplyBody::Absent => None,
+            ReplyBody::Length(bytes) | ReplyBody::Object(_, bytes) => Some(*bytes),
+            ReplyBody::Document(document) => Some(u64::try_from(document.len()).unwrap_or(u64::MAX)),
+        }
+    }
+
+    /// Writes the head; gives its length.
+    fn write_head(&self, target: &mut [u8], identity: ResponseIdentity<'_>) -> Result<usize, ResponseError> {
+        let mut head = ResponseHead::begin(target, self.status, identity);
+        for (name, value) in &self.headers {
+            match value {
+                HeaderValue::Static(text) => head.header(name, text.as_bytes()),
+                HeaderValue::Short(text) => head.header(name, text.as_bytes()),
+                HeaderValue::Bytes(bytes) => head.header(name, bytes),
+                HeaderValue::Number(number) => head.number(name, *number),
+                HeaderValue::Date(date) => head.date(name, *date),
+            };
+        }
+        if let Some(bytes) = self.content_length() {
+            head.content_length(bytes);
+        }
+        head.finish()
+    }
+
+    /// Sends the whole reply.
+    ///
+    /// # Errors
+    /// [`SendFault`] says whether another reply may be tried.
+    pub async fn send(
+        self,
+        runtime: &R,
+        stream: &R::Stream,
+        identity: ResponseIdentity<'_>,
+    ) -> Result<(), SendFault> {
+        let (buffer, length) = self.place_head(runtime, identity).await?;
+        match self.body {
+            ReplyBody::Absent | ReplyBody::Length(_) => {
+                send_parts(runtime, stream, [BufferSlice::of(buffer, 0..length)]).await
+            }
+            ReplyBody::Document(document) => {
+                send_document(runtime, stream, buffer, length, &document).await
+            }
+            ReplyBody::Object(reader, bytes) => {
+                let head = BufferSlice::of(buffer, 0..length);
+                send_object(runtime, stream, head, *reader, bytes).await
+            }
+        }
+    }
+
+    /// The head in a buffer of its own, the smallest that holds it.
+    async fn place_head(
+        &self,
+        runtime: &R,
+        identity: ResponseIdentity<'_>,
+    ) -> Result<(Buffer, usize), SendFault> {
+        let mut fault = ResponseError::IllegalByte;
+        for bytes in [IDLE_BUFFER_BYTES, RESPONSE_HEAD_BYTES_MAX] {
+            let taken = runtime.arena().take(bytes).await;
+            let mut buffer = taken.map_err(|error| SendFault::Wire(error.into()))?;
+            match self.write_head(buffer.bytes_mut(), identity) {
+                Ok(length) => return Ok((buffer, length)),
+                Err(error @ ResponseError::IllegalByte) => return Err(SendFault::Head(error)),
+                Err(error @ ResponseError::Full { .. }) => fault = error,
+            }
+        }
+        Err(SendFault::Head(fault))
+    }
+}
+
+async fn send_parts<R: Runtime, const N: usize>(
+    runtime: &R,
+    stream: &R::Stream,
+    slices: [BufferSlice; N],
+) -> Result<(), SendFault> {
+    let parts: SendParts = slices.into_iter().filter(|slice| !slice.is_empty()).collect();
+    let bytes: usize = parts.iter().map(BufferSlice::len).sum();
+    let time = SILENCE_MAX + allowance(u64::try_from(bytes).unwrap_or(u64::MAX));
+    let sent = stream.send(parts, runtime.now().after(time)).await;
+    sent.map_err(|error| SendFault::Wire(error.into()))
+}
+
+/// Behind the head as much of the document as its buffer holds, then the rest in pieces.
+async fn send_document<R: Runtime>(
+    runtime: &R,
+    stream: &R::Stream,
+    mut buffer: Buffer,
+    head_bytes: usize,
+    document: &[u8],
+) -> Result<(), SendFault> {
+    let room = buffer.capacity() - head_bytes;
+    let (first, rest) = document.split_at_checked(room).unwrap_or((document, b""));
+    let end = head_bytes + first.len();
+    if let Some(place) = buffer.bytes_mut().get_mut(head_bytes..end) {
+        place.copy_from_slice(first);
+    }
+    send_parts(runtime, stream, [BufferSlice::of(buffer, 0..end)]).await?;
+    for piece in rest.chunks(DOCUMENT_BUFFER_BYTES) {
+        let taken = runtime.arena().take(piece.len()).await;
+        let mut buffer = taken.map_err(|error| SendFault::Wire(error.into()))?;
+        if let Some(place) = buffer.bytes_mut().get_mut(..piece.len()) {
+            place.copy_from_slice(piece);
+        }
+        send_parts(runtime, stream, [BufferSlice::of(buffer, 0..piece.len())]).await?;
+    }
+    Ok(())
+}
+
+/// The head waits for the first bytes: as long as it is not sent, a failure can still be told.
+async fn send_object<R: Runtime>(
+    runtime: &R,
+    stream: &R::Stream,
+    head: BufferSlice,
+    mut reader: ObjectReader<R>,
+    bytes: u64,
+) -> Result<(), SendFault> {
+    let mut left = bytes;
+    let mut head = Some(head);
+    while left > 0 {
+        let fault = if head.is_some() { SendFault::Unreadable } else { SendFault::CutShort };
+        let Ok(Some(slice)) = reader.next().await else { return Err(fault) };
+        let length = u64::try_from(slice.len()).unwrap_or(u64::MAX);
+        left = left.checked_sub(length).ok_or(fault)?;
+        match head.take() {
+            Some(head) => send_parts(runtime, stream, [head, slice]).await?,
+            None => send_parts(runtime, stream, [slice]).await?,
+        }
+    }
+    match head {
+        Some(head) => send_parts(runtime, stream, [head]).await,
+        None => Ok(()),
+    }
+}
