@@ -14,6 +14,7 @@ from support.raw import head
 
 OBJECT, BUCKET = "/malformed-tests/object", "/malformed-tests"
 INVALID = (400, ("InvalidRequest", "InvalidArgument"))
+NO_DATE = ((400, 403), ("AccessDenied", "SignatureDoesNotMatch", "AuthorizationHeaderMalformed", "InvalidRequest"))
 HEAD_TOO_LARGE = (400, ("RequestHeaderSectionTooLarge", "MaxMessageLengthExceeded"))
 
 
@@ -168,7 +169,7 @@ HTTP = [
      lambda make: make.request(more={f"x-h{number}": "1" for number in range(101)}), HEAD_TOO_LARGE),
     ("target-of-9-kib", "targets are bounded", lambda make: make.request(target="/malformed-tests/" + "a" * 9000),
      (400, ("InvalidURI", "KeyTooLongError", "RequestHeaderSectionTooLarge"))),
-    ("key-not-utf-8", "keys are UTF-8", lambda make: make.presigned(lambda target: target.replace("object", "a%ff", 1)),
+    ("key-not-utf-8", "keys are UTF-8", lambda make: make.request(target="/malformed-tests/a%ff"),
      (400, ("InvalidURI", "InvalidArgument"))),
 ]
 
@@ -236,7 +237,7 @@ AUTHENTICATION = [
     ("signature-changed", "one digit of the signature is enough",
      authorization(lambda text: text[:-1] + ("0" if text[-1] != "0" else "1")), (403, "SignatureDoesNotMatch")),
     ("signature-short", "a signature is 64 digits", authorization(lambda text: text[:-10]),
-     (400, "AuthorizationHeaderMalformed")),
+     ((400, 403), ("AuthorizationHeaderMalformed", "SignatureDoesNotMatch"))),
     ("unknown-access-key", "who?", authorization(lambda text: text.replace("Credential=", "Credential=NO", 1)),
      (403, "InvalidAccessKeyId")),
     ("scope-other-service", "the scope names s3", authorization(lambda text: text.replace("/s3/", "/ec2/", 1)),
@@ -247,7 +248,7 @@ AUTHENTICATION = [
     ("scope-short", "the scope has five parts", authorization(lambda text: text.replace("/aws4_request", "", 1)),
      (400, "AuthorizationHeaderMalformed")),
     ("host-not-signed", "Host must be signed", authorization(lambda text: text.replace("host;", "", 1)),
-     (403, ("SignatureDoesNotMatch", "AccessDenied"))),
+     ((400, 403), ("SignatureDoesNotMatch", "AccessDenied", "AuthorizationHeaderMalformed"))),
     ("no-signed-headers", "the header has three parts",
      authorization(lambda text: ", ".join(part for part in text.split(", ") if not part.startswith("SignedH"))),
      (400, "AuthorizationHeaderMalformed")),
@@ -262,9 +263,8 @@ AUTHENTICATION = [
      lambda make: make.request(signed={"x-amz-meta-gone": "1"}, without=["x-amz-meta-gone"]),
      (403, ("SignatureDoesNotMatch", "AccessDenied"))),
     ("date-nonsense", "dates are dates",
-     lambda make: make.request(more={"x-amz-date": "yesterday"}), (403, ("AccessDenied", "SignatureDoesNotMatch"))),
-    ("date-absent", "and present", lambda make: make.request(without=["x-amz-date"]),
-     (403, ("AccessDenied", "SignatureDoesNotMatch"))),
+     lambda make: make.request(more={"x-amz-date": "yesterday"}), NO_DATE),
+    ("date-absent", "and present", lambda make: make.request(without=["x-amz-date"]), NO_DATE),
     ("20-minutes-ago", "an old request cannot be replayed",
      lambda make: make.request(moment=ago(minutes=20)), (403, "RequestTimeTooSkewed")),
     ("20-minutes-ahead", "nor a future one", lambda make: make.request(moment=ago(minutes=-20)),
