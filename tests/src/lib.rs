@@ -1,7 +1,11 @@
 //! Whole-system tests: what the store must answer, operations to ask it for, and how to compare.
 //!
-//! Nothing here knows the engine. A driver in `tests/` applies each [`model::Operation`] both to the engine and to
-//! [`model::Store`], and hands both answers to [`check`]. Everything is deterministic: one seed, one history.
+//! The model knows nothing of the engine. A driver in `tests/` applies each [`model::Operation`] both to the engine
+//! on a [`rig`] and to [`model::Store`], and hands both answers to [`check`]. Everything is deterministic: one
+//! seed, one history.
+
+/// The engine on simulated disks and cores.
+pub mod rig;
 
 /// Compares answers of the model with answers of the real thing.
 pub mod check;

@@ -13,10 +13,11 @@ use crate::buffer::Buffer;
 use crate::error::EngineError;
 use crate::limits::{OPEN_ATTEMPTS_MAX, RECORD_BYTES_MAX};
 use crate::log::{Durable, RowSlot};
-use crate::number::to_usize;
+use crate::number::{to_u32, to_usize};
 use crate::rows::RowBuffer;
 use crate::runtime::Runtime;
 use crate::sync::AnswerTo;
+use ashlar_disk_format::constants::{CRC_BLOCK, HEIGHT_MAX};
 use ashlar_disk_format::extent::Extent;
 use ashlar_disk_format::record::{Batch, Mutation, Record, encode_record, encoded_len};
 use ashlar_disk_format::units::{Generation, GroupId, Height, RowOffset, VirtualShard};
@@ -79,20 +80,15 @@ impl Change {
     }
 
     /// Encodes with stand-ins for the payload's extents, which are never shorter than the real
-    /// ones: a payload lies in at most two chunks, and has at most two checksums in each.
+    /// ones: a payload lies in at most two chunks.
     fn record_bytes_max(&self) -> usize {
-        let stand_in = Extent {
-            generation: Generation(u64::MAX),
-            group: GroupId(u32::MAX),
-            row: RowOffset(u32::MAX),
-            height: Height(1),
-            member: 0,
-            data_count: 1,
-            payload_offset: 0,
-            length: 1,
-            crcs: vec![0; 2],
+        let length = self.payload.as_ref().map_or(0, |payload| to_u32(payload.range.len()));
+        let pieces = match length {
+            0 => Vec::new(),
+            1 => vec![1],
+            more => vec![1, more - 1],
         };
-        let extents = if self.payload.is_some() { vec![stand_in.clone(), stand_in] } else { Vec::new() };
+        let extents: Vec<Extent> = pieces.into_iter().map(stand_in).collect();
         encoded_len(&Record::Batch(self.batch(&extents)))
     }
 
@@ -109,6 +105,21 @@ impl Change {
             }
         });
         Batch { mutations: mutations.collect() }
+    }
+}
+
+/// An extent of `length` bytes somewhere.
+fn stand_in(length: u32) -> Extent {
+    Extent {
+        generation: Generation(u64::MAX),
+        group: GroupId(u32::MAX),
+        row: RowOffset(0),
+        height: Height(HEIGHT_MAX),
+        member: 0,
+        data_count: 1,
+        payload_offset: 0,
+        length,
+        crcs: (0..length.div_ceil(CRC_BLOCK)).collect(),
     }
 }
 

@@ -1,0 +1,106 @@
+//! The thinnest way through the engine: put, get, kill, reopen; on one core and on several.
+
+use ashlar_engine::runtime::sim::Loss;
+use ashlar_engine::types::{Condition, Etag, ObjectMeta};
+use ashlar_engine::Object;
+use ashlar_tests::rig::{Boot, Rig, SimEngine};
+
+fn meta(tag: u8) -> ObjectMeta {
+    ObjectMeta { etag: Etag { md5: [tag; 16], parts: 0 }, checksum: None, metadata: Vec::new() }
+}
+
+fn content(length: usize, seed: u8) -> Vec<u8> {
+    (0..length).map(|i| u8::try_from((i * 31 + i / 251 + usize::from(seed)) % 251).unwrap()).collect()
+}
+
+async fn put(engine: &SimEngine, key: &[u8], bytes: &[u8]) {
+    let bucket = engine.bucket("bucket").unwrap();
+    let mut writer = engine.begin_body(Some(bytes.len() as u64)).unwrap();
+    writer.write(bytes).await.unwrap();
+    let body = writer.finish().await.unwrap();
+    engine.publish(&bucket, key, body, meta(1), Condition::default()).await.unwrap();
+}
+
+async fn read(engine: &SimEngine, object: &Object) -> Vec<u8> {
+    let mut reader = engine.read(object, 0..object.size());
+    let mut bytes = Vec::new();
+    while let Some(slice) = reader.next().await.unwrap() {
+        bytes.extend_from_slice(slice.bytes());
+    }
+    bytes
+}
+
+async fn get(engine: &SimEngine, key: &[u8]) -> Option<Vec<u8>> {
+    let bucket = engine.bucket("bucket").unwrap();
+    let object = engine.lookup(&bucket, key).await.unwrap()?;
+    Some(read(engine, &object).await)
+}
+
+const SIZES: [usize; 9] = [0, 1, 4096, 65_536, 65_537, 200_000, 1 << 20, 3_000_001, 12_345_678];
+
+async fn put_all(engines: &[SimEngine]) {
+    engines[0].create_bucket("bucket", "owner", "").await.unwrap();
+    for (number, size) in SIZES.into_iter().enumerate() {
+        let engine = &engines[number % engines.len()];
+        put(engine, format!("key-{number}").as_bytes(), &content(size, 7)).await;
+    }
+}
+
+async fn check_all(engines: &[SimEngine]) {
+    for engine in engines {
+        for (number, size) in SIZES.into_iter().enumerate() {
+            let found = get(engine, format!("key-{number}").as_bytes()).await;
+            assert!(found == Some(content(size, 7)), "object of {size} bytes");
+        }
+    }
+}
+
+#[test]
+fn what_is_put_can_be_read_on_every_core() {
+    for cores in [1, 2, 8] {
+        let rig = Rig::flash("4+2", 6, 64 << 20);
+        let boot = Boot { cores, ..Boot::default() };
+        let ended = rig.boot(&boot, |engines| async move {
+            put_all(&engines).await;
+            check_all(&engines).await;
+        });
+        ended.assert_finished();
+    }
+}
+
+#[test]
+fn it_is_there_after_a_kill_and_with_another_number_of_cores() {
+    let rig = Rig::flash("4+2", 6, 64 << 20);
+    let first = Boot { cores: 2, loss: Loss::DropAll, ..Boot::default() };
+    rig.boot(&first, |engines| async move { put_all(&engines).await }).assert_finished();
+    for cores in [2, 1, 8, 3, 2] {
+        let boot = Boot { cores, seed: u64::from(cores), ..Boot::default() };
+        let ended = rig.boot(&boot, |engines| async move { check_all(&engines).await });
+        ended.assert_finished();
+    }
+}
+
+#[test]
+fn two_of_six_devices_may_be_missing() {
+    let rig = Rig::flash("4+2", 6, 64 << 20);
+    rig.boot(&Boot::default(), |engines| async move { put_all(&engines).await }).assert_finished();
+    for unplugged in [vec![0, 1], vec![2, 5], vec![3], vec![4, 5]] {
+        let boot = Boot { unplugged: unplugged.clone(), ..Boot::default() };
+        let ended = rig.boot(&boot, |engines| async move { check_all(&engines).await });
+        assert_eq!(ended.assert_finished().missing.len(), unplugged.len());
+    }
+    let boot = Boot { unplugged: vec![0, 1, 2], ..Boot::default() };
+    let ended = rig.boot(&boot, |_| async {});
+    assert!(ended.error.is_some(), "below quorum the pool refuses to open");
+}
+
+#[test]
+fn the_same_seed_is_the_same_run() {
+    let run = |seed| {
+        let rig = Rig::flash("2+1", 4, 64 << 20);
+        let boot = Boot { seed, ..Boot::default() };
+        rig.boot(&boot, |engines| async move { put_all(&engines).await }).trace
+    };
+    assert_eq!(run(5), run(5));
+    assert_ne!(run(5), run(6));
+}
