@@ -277,7 +277,10 @@ mod tests {
         // When this changes, the seeds of old failures mean something else: say so in the commit.
         let written = format!("{:?}", history(1, 100, 1 << 20));
         let digest: [u8; 16] = Md5::digest(written).into();
-        assert_eq!(digest.iter().map(|byte| format!("{byte:02x}")).collect::<String>(), "ac3e3fd180253b02c1b3b72276d8e80a");
+        assert_eq!(
+            digest.iter().map(|byte| format!("{byte:02x}")).collect::<String>(),
+            "ac3e3fd180253b02c1b3b72276d8e80a"
+        );
     }
 
     #[test]
