@@ -2,11 +2,11 @@
 
 use super::arenas;
 use super::config::{Outcome, SimConfig};
-use super::core::{Core, SimRuntime};
 use super::executor::Step;
 use super::net::Network;
 use super::power::Loss;
 use super::random::{Dice, Purpose};
+use super::runtime::{Core, SimRuntime};
 use super::timeline::Action;
 use super::world::{Mail, Mark, World};
 use crate::buffer::Arena;

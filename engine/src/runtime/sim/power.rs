@@ -33,7 +33,8 @@ pub enum Loss {
     /// As `Random`, and a sector may be a mixture of versions in pieces of 512 bytes.
     #[default]
     Torn,
-    /// Everything up to some write, nothing after it.
+    /// Everything that completed up to some write and nothing after it; of writes in flight, the
+    /// first few sectors.
     Prefix,
     /// Only the process died: caches of devices live on (and may be lost by a later cut); writes
     /// in flight take place wholly or not at all.

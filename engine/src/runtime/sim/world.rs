@@ -16,12 +16,12 @@ const NANOSECONDS_PER_MILLISECOND: u64 = 1_000_000;
 /// What the trace tells apart.
 #[derive(Debug, Clone, Copy)]
 pub(crate) enum Mark {
-    Task = 1,
-    Event = 2,
-    DeviceStart = 3,
-    DeviceEnd = 4,
-    Network = 5,
-    Identifier = 6,
+    Task,
+    Event,
+    DeviceStart,
+    DeviceEnd,
+    Network,
+    Identifier,
 }
 
 impl Mark {

@@ -167,14 +167,23 @@ impl Media {
     }
 
     /// The power goes while this write is under way.
-    pub(crate) fn crash_write(&mut self, offset: u64, source: &[u8], loss: Loss, dice: &mut Dice) {
+    ///
+    /// `durable` matters only when the process alone dies: what a device then finishes is as
+    /// durable as if somebody had waited for it.
+    pub(crate) fn crash_write(
+        &mut self,
+        offset: u64,
+        source: &[u8],
+        durable: bool,
+        (loss, dice): (Loss, &mut Dice),
+    ) {
         let sectors = source.len().div_ceil(SECTOR);
         match loss {
             Loss::DropAll => {}
             Loss::KeepAll => self.write(offset, source, true),
             Loss::Process => {
                 if dice.coin() {
-                    self.write(offset, source, false);
+                    self.write(offset, source, durable);
                 }
             }
             Loss::Prefix => {

@@ -221,7 +221,7 @@ impl DiskState {
         let length = wide(source.len());
         let range = offset..offset + length;
         self.count_write(range.clone(), durability);
-        let durable = durability == Durability::Durable || !self.config.volatile_cache;
+        let durable = self.is_through(durability);
         if self.faults.plan.failed_writes.hits(number, &mut self.dice) {
             self.media.write_some(offset, source, durable, &mut self.dice);
             return Err(DeviceError::Io { errno: EIO });
@@ -238,6 +238,11 @@ impl DiskState {
         }
         self.store(offset, source, durable);
         Ok(())
+    }
+
+    /// Whether a completed write is on the medium and not only in the cache.
+    fn is_through(&self, durability: Durability) -> bool {
+        durability == Durability::Durable || !self.config.volatile_cache
     }
 
     fn count_write(&mut self, range: Range<u64>, durability: Durability) {
@@ -315,8 +320,9 @@ impl DiskState {
         let under_way = std::mem::take(&mut self.under_way);
         for operation in under_way.values() {
             match operation {
-                Operation::Write { offset, length, buffer, .. } if !self.dead => {
-                    self.media.crash_write(*offset, &buffer.bytes()[..*length], loss, dice);
+                Operation::Write { offset, length, buffer, durability, .. } if !self.dead => {
+                    let durable = self.is_through(*durability);
+                    self.media.crash_write(*offset, &buffer.bytes()[..*length], durable, (loss, dice));
                 }
                 Operation::Prepare { offset, length, .. } if self.info.is_file && !self.dead => {
                     self.media.crash_zero(*offset, *length, dice);

@@ -5,6 +5,7 @@
 
 use super::plan::LinkPlan;
 use crate::runtime::contract::{Monotonic, NetError};
+use crate::runtime::sim::random::Pick;
 use crate::runtime::sim::timeline::Action;
 use crate::runtime::sim::world::{Mark, World};
 use crate::sync::{Event, EventWait};
@@ -115,7 +116,8 @@ impl Link {
     pub(crate) fn finish(self: &Rc<Self>, end: usize) {
         let link = Rc::clone(self);
         self.plan_arrival(end, move || {
-            if !link.is_silent() {
+            // The end of a broken connection is never a clean one.
+            if !link.is_silent() && !link.reset.get() {
                 link.pipes[end].ended.set(true);
                 link.pipes[end].changed.fire();
             }
@@ -175,7 +177,9 @@ impl Link {
         }
         pipe.under_way.set(pipe.under_way.get() - piece.len());
         self.world.note(Mark::Network, xxh3_64(&piece));
-        if pipe.reader_gone.get() {
+        let odds = self.plan.reset_one_in.map_or(Pick::Never, Pick::OneIn);
+        let broken = odds.hits(0, &mut self.world.network.borrow_mut());
+        if broken || pipe.reader_gone.get() {
             self.reset();
             return;
         }

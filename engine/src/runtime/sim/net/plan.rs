@@ -13,6 +13,8 @@ pub struct LinkPlan {
     pub window_bytes: usize,
     /// Resets the connection when so many bytes, both ways together, have arrived.
     pub reset_after: Option<u64>,
+    /// Resets the connection at each piece with a chance of one in so many.
+    pub reset_one_in: Option<u32>,
     /// Nothing arrives any more once so many bytes, both ways together, have arrived.
     pub silent_after: Option<u64>,
     /// Closing with unread bytes resets the connection, as TCP does, instead of a quiet end.
@@ -26,6 +28,7 @@ impl Default for LinkPlan {
             delay: 5_000..=200_000,
             window_bytes: 256 << 10,
             reset_after: None,
+            reset_one_in: None,
             silent_after: None,
             unread_close_resets: false,
         }

@@ -213,6 +213,57 @@ fn a_silent_link_stalls_and_a_closed_reader_resets() {
 }
 
 #[test]
+fn some_connections_break_when_the_plan_says_so() {
+    let broken = Rc::new(Cell::new(0));
+    let link = LinkPlan { reset_one_in: Some(32), ..LinkPlan::default() };
+    let seen = Rc::clone(&broken);
+    let (_, outcome) = with_client(SimConfig { link, ..config(0, &disk()) }, |runtime| async move {
+        for _ in 0..50 {
+            let stream = runtime.net().connect(address()).await.unwrap();
+            stream.send_bytes(&[1; 64], NEVER).await.unwrap();
+            stream.finish();
+            match stream.receive_all(NEVER).await {
+                Ok(bytes) => assert_eq!(bytes, [1; 64]),
+                Err(error) => {
+                    assert_eq!(error, NetError::Closed);
+                    seen.set(seen.get() + 1);
+                }
+            }
+        }
+    });
+    outcome.assert_finished();
+    assert!((5..45).contains(&broken.get()), "{} of 50 broke", broken.get());
+}
+
+#[test]
+fn unread_bytes_at_the_close_reset_the_peer_when_the_plan_says_so() {
+    let received = |unread_close_resets| {
+        let result = Rc::new(RefCell::new(None));
+        let link = LinkPlan { unread_close_resets, ..LinkPlan::default() };
+        let sim = Sim::new(SimConfig { link, ..config(0, &disk()) });
+        let slot = Rc::clone(&result);
+        sim.client(|runtime| async move {
+            let stream = runtime.net().connect(address()).await.unwrap();
+            stream.send_bytes(&[1; 64], NEVER).await.unwrap();
+            let received = stream.receive_all(NEVER).await;
+            slot.borrow_mut().replace(received);
+        });
+        let outcome = sim.run(|runtime| async move {
+            let listener = runtime.listen(address()).unwrap();
+            let stream = listener.accept().await.unwrap();
+            runtime.sleep(Duration::from_millis(5)).await;
+            drop(stream);
+            runtime.sleep(Duration::from_millis(5)).await;
+        });
+        outcome.assert_finished();
+        let received = result.borrow_mut().take();
+        received.unwrap()
+    };
+    assert_eq!(received(false), Ok(Vec::new()));
+    assert_eq!(received(true), Err(NetError::Closed));
+}
+
+#[test]
 fn nobody_listens_is_refused() {
     let sim = Sim::new(config(0, &disk()));
     sim.client(|runtime| async move {

@@ -217,6 +217,24 @@ fn a_killed_process_loses_its_cache_only_at_the_next_cut() {
 }
 
 #[test]
+fn a_write_in_flight_when_the_process_dies_is_whole_or_absent_and_then_stays() {
+    let mut applied = 0;
+    for seed in 0..40 {
+        let disk = disk();
+        let sim = Sim::new(config(seed, &disk));
+        let writing = |runtime: crate::runtime::sim::SimRuntime| async move {
+            write(&runtime, 0, 2, 1, Durability::Durable).await.unwrap();
+        };
+        assert_eq!(sim.run_until(writing, |_| true), Outcome::Stopped);
+        assert_eq!(disk.volatile_sectors(), 0);
+        let image = disk.image_bytes(0..8192);
+        assert!(image.iter().all(|byte| *byte == image[0]));
+        applied += usize::from(image[0] == 1);
+    }
+    assert!((5..35).contains(&applied), "{applied} of 40");
+}
+
+#[test]
 fn destructors_after_the_cut_reach_no_device() {
     struct WritesWhenDropped(crate::runtime::sim::SimRuntime);
     impl Drop for WritesWhenDropped {
