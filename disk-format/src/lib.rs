@@ -39,6 +39,7 @@ pub mod index_page;
 
 /// One page of the extents of a big body.
 pub mod extent_page;
+
 /// A page of an object's part table.
 pub mod part_page;
 

@@ -36,8 +36,8 @@ use crate::bytes::{Reader, Writer, checksum, count_u16, length_u32, magic, versi
 use crate::checksum::crc32c;
 use crate::code::CodeShape;
 use crate::constants::{
-    CHECKPOINT_EXTENTS_MAX, CHECKPOINT_GROUPS_MAX, DEVICES_MAX, EXTENT_CRCS_MAX, MEMBERS_MAX, SEGMENT_BYTES_MAX, SEGMENT_BYTES_MIN,
-    SUPERBLOCK_COPIES, SUPERBLOCK_MAGIC, SUPERBLOCK_SLOT_BYTES,
+    CHECKPOINT_EXTENTS_MAX, CHECKPOINT_GROUPS_MAX, DEVICES_MAX, EXTENT_CRCS_MAX, MEMBERS_MAX,
+    SEGMENT_BYTES_MAX, SEGMENT_BYTES_MIN, SUPERBLOCK_COPIES, SUPERBLOCK_MAGIC, SUPERBLOCK_SLOT_BYTES,
 };
 use crate::error::{DecodeError, Field, Structure};
 use crate::extent::Extent;

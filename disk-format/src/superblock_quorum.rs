@@ -126,6 +126,7 @@ mod tests {
             devices: vec![],
             checkpoint: vec![],
             checkpoint_bytes: 0,
+            checkpoint_groups: vec![],
             cores,
             clean: false,
         }

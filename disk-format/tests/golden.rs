@@ -18,6 +18,7 @@ mod tests {
     use ashlar_disk_format::index_page::IndexPageView;
     use ashlar_disk_format::key;
     use ashlar_disk_format::label::{Label, Probe};
+    use ashlar_disk_format::part_page;
     use ashlar_disk_format::record::{Record, RecordReader};
     use ashlar_disk_format::run_manifest::RunManifest;
     use ashlar_disk_format::segment::SegmentHeader;
@@ -44,6 +45,7 @@ mod tests {
         assert_eq!(SegmentHeader::decode(&stored("segment_header")), Ok(f::segment_header()));
         assert_eq!(Checkpoint::decode(&stored("checkpoint")), Ok(f::checkpoint()));
         assert_eq!(RunManifest::decode(&stored("run_manifest")), Ok(f::run_manifest()));
+        assert_eq!(part_page::decode(&stored("part_page")), Ok(f::part_infos()));
         assert_eq!(ExtentPage::decode(&stored("extent_page")), Ok(f::extent_page()));
         assert_eq!(Extent::list_decode(&stored("extent_list")), Ok(vec![f::extent(448), f::long_extent()]));
     }
