@@ -8,7 +8,7 @@
 //! use ashlar_engine::runtime::sim::{CutAt, Sim, SimConfig, SimDisk, SimRuntime};
 //! use ashlar_engine::runtime::{Device, Durability, Runtime};
 //!
-//! async fn main(runtime: SimRuntime) {
+//! async fn work(runtime: SimRuntime) {
 //!     let device = runtime.devices().remove(0);
 //!     for sector in 0..3u64 {
 //!         let buffer = runtime.arena().take(4096).await.unwrap();
@@ -18,12 +18,12 @@
 //!
 //! let config = |cut, disk: &SimDisk| SimConfig { seed: 42, cut, disks: vec![disk.clone()], ..SimConfig::default() };
 //! let sim = Sim::new(config(None, &SimDisk::flash("disk0", 1 << 30)));
-//! sim.run(main).assert_finished();
+//! sim.run(work).assert_finished();
 //! for number in 1..=sim.writes() {
 //!     let disk = SimDisk::flash("disk0", 1 << 30);
-//!     Sim::new(config(Some(CutAt::InsideWrite(number)), &disk)).run(main).assert_cut();
+//!     Sim::new(config(Some(CutAt::InsideWrite(number)), &disk)).run(work).assert_cut();
 //!     // Reboot around the same disk, and check what recovery finds.
-//!     Sim::new(config(None, &disk)).run(main).assert_finished();
+//!     Sim::new(config(None, &disk)).run(work).assert_finished();
 //! }
 //! ```
 //!
