@@ -20,7 +20,7 @@
 //! | 54 | 2 | log |
 //! | 56 | 8 | sequence of the row in its log, from 1; outside a log the writer's own count, for people |
 //! | 64 | 4 | header CRC of member 0 of the previous row of the log; 0 outside a log and for its first row |
-//! | 68 | 4 | bytes of log records at the front of the row's payload |
+//! | 68 | 4 | bytes of log records at the end of the row's payload |
 //! | 72 | 4 | payload bytes of the row, over all its data chunks |
 //! | 76 | 48 | reserved, zero |
 //! | 124 | 4 | CRC32C of the header: bytes 0 to 123, then byte 128 to the end of the header |
@@ -71,7 +71,7 @@ pub struct ChunkHeader {
     pub family: CodeFamily,
     /// Data chunks that the row uses, 1 to k.
     pub data_count: u8,
-    /// Bytes of log records at the front of the row's payload; 0 outside a log.
+    /// Bytes of log records at the end of the row's payload, behind the small bodies whose addresses they hold; 0 outside a log.
     pub record_bytes: u32,
     /// Bytes of the row used, over all its data chunks.
     pub payload_bytes: u32,

@@ -4,45 +4,47 @@ use ashlar_disk_format::constants::{HEIGHT_MAX_BYTES, WRITE_UNIT};
 
 /// All buffers of one row together, bytes: what one body in progress holds of the arena.
 /// 4+2 gives chunks of 256 KiB, 1 MiB of data; 500 uploads fit the default memory.
-pub const ROW_BYTES_MAX: u32 = 2 << 20;
+pub(crate) const ROW_BYTES_MAX: u32 = 2 << 20;
 /// Chunks are never taller, bytes, however few members a row has.
-pub const CHUNK_BYTES_MAX: u32 = 256 << 10;
+pub(crate) const CHUNK_BYTES_MAX: u32 = 256 << 10;
 /// Rows with at most this payload use one data chunk and are 1+m copies: one device read gives
 /// the object back. Larger rows spread over all k.
-pub const NARROW_PAYLOAD_BYTES_MAX: usize = 64 << 10;
+pub(crate) const NARROW_PAYLOAD_BYTES_MAX: usize = 64 << 10;
 /// Bodies up to this ride in the log row of their record; larger ones get rows of their own.
-pub const SMALL_BODY_BYTES_MAX: usize = 64 << 10;
+pub(crate) const SMALL_BODY_BYTES_MAX: usize = 64 << 10;
 /// Extents a record holds itself; more go to extent pages.
-pub const INLINE_EXTENTS_MAX: usize = 8;
+pub(crate) const INLINE_EXTENTS_MAX: usize = 8;
 /// Extents in one extent page: bounded by its 64 KiB (about 80 bytes each with checksums).
-pub const PAGE_EXTENTS_MAX: usize = 512;
+pub(crate) const PAGE_EXTENTS_MAX: usize = 512;
 /// One log record, bytes.
-pub const RECORD_BYTES_MAX: usize = 56 << 10;
+pub(crate) const RECORD_BYTES_MAX: usize = 56 << 10;
 /// Calls one core may have outstanding, over all others.
-pub const CALLS_MAX: usize = 1024;
+pub(crate) const CALLS_MAX: usize = 1024;
 /// Extents read ahead of the sender by one reader.
-pub const READ_AHEAD_EXTENTS: usize = 4;
+pub(crate) const READ_AHEAD_EXTENTS: usize = 4;
 /// Rows one body may have in flight to the devices while it fills the next.
-pub const BODY_ROWS_IN_FLIGHT: usize = 2;
+pub(crate) const BODY_ROWS_IN_FLIGHT: usize = 2;
 /// Log bytes after which a checkpoint is due: what recovery reads at most, about twice that in the
 /// worst case of a checkpoint under way.
-pub const CHECKPOINT_LOG_BYTES: u64 = 64 << 20;
+pub(crate) const CHECKPOINT_LOG_BYTES: u64 = 64 << 20;
 /// Memtable bytes of one core after which a checkpoint is due.
-pub const CHECKPOINT_MEMTABLE_BYTES: usize = 24 << 20;
+pub(crate) const CHECKPOINT_MEMTABLE_BYTES: usize = 24 << 20;
+/// Heap bytes of one core's cache of index pages, unless the operator gives another budget.
+pub(crate) const PAGE_CACHE_BYTES: usize = 16 << 20;
 /// Groups that only log and index may open: deletes and checkpoints need room to make room.
-pub const RESERVED_GROUPS: usize = 8;
+pub(crate) const RESERVED_GROUPS: usize = 8;
 /// Group opens tried one after another when devices fail meanwhile.
-pub const OPEN_ATTEMPTS_MAX: usize = 8;
+pub(crate) const OPEN_ATTEMPTS_MAX: usize = 8;
 /// Parts that a record lists itself; more go to pages.
-pub const PARTS_INLINE_MAX: usize = 32;
+pub(crate) const PARTS_INLINE_MAX: usize = 32;
 /// Parts in one page of a part table: at most 43 bytes each.
-pub const PARTS_PER_PAGE: usize = 1000;
+pub(crate) const PARTS_PER_PAGE: usize = 1000;
 /// Room kept at the end of a log group for the row that links to the next one, bytes of height.
-pub const LINK_HEIGHT_BYTES: u32 = 4 * WRITE_UNIT;
+pub(crate) const LINK_HEIGHT_BYTES: u32 = 4 * WRITE_UNIT;
 /// Objects one core returns to a listing at most.
-pub const LIST_MAX: usize = 1000;
+pub(crate) const LIST_MAX: usize = 1000;
 /// Parts of one upload.
-pub const PARTS_MAX: usize = 10_000;
+pub(crate) const PARTS_MAX: usize = 10_000;
 
 const _: () = assert!(CHUNK_BYTES_MAX <= HEIGHT_MAX_BYTES);
 const _: () = assert!(SMALL_BODY_BYTES_MAX <= NARROW_PAYLOAD_BYTES_MAX);

@@ -13,7 +13,7 @@ pub use body::{Body, BodyWriter, Object, ObjectPart, ObjectReader};
 pub use status::{DeviceStatus, EngineStatus};
 
 use crate::error::EngineError;
-use crate::lifecycle::{EngineMesh, Node, StartError, StartReport, start};
+use crate::lifecycle::{EngineMesh, EngineOptions, Node, StartError, StartReport, start};
 use crate::runtime::{CoreId, Runtime};
 use crate::shard::{OpGuard, Reply, Request, Shard};
 use std::rc::Rc;
@@ -43,7 +43,19 @@ impl<R: Runtime> Engine<R> {
     /// # Errors
     /// [`StartError`]: no pool, too few devices, or damage that cannot be mended.
     pub async fn start(runtime: R, mesh: EngineMesh) -> Result<(Self, Option<StartReport>), StartError> {
-        let (node, report) = start(runtime, mesh).await?;
+        Self::start_with(runtime, mesh, EngineOptions::default()).await
+    }
+
+    /// As [`Engine::start`], with another budget per core than the default.
+    ///
+    /// # Errors
+    /// As [`Engine::start`].
+    pub async fn start_with(
+        runtime: R,
+        mesh: EngineMesh,
+        options: EngineOptions,
+    ) -> Result<(Self, Option<StartReport>), StartError> {
+        let (node, report) = start(runtime, mesh, options).await?;
         let shard = node.shard()?;
         Ok((Self { node, shard }, report))
     }

@@ -187,7 +187,7 @@ impl Arena {
             abandoned: Cell::new(false),
         });
         self.inner.waiters.borrow_mut().push_back(Rc::clone(&waiter));
-        Ok(Waiting { waiter }.await)
+        Ok(Waiting { waiter, inner: Rc::clone(&self.inner) }.await)
     }
 
     /// Takes in what other threads gave back, and serves who waits. Cheap when there is nothing.
@@ -263,6 +263,7 @@ impl Inner {
 
 struct Waiting {
     waiter: Rc<Waiter>,
+    inner: Rc<Inner>,
 }
 
 impl Future for Waiting {
@@ -282,6 +283,8 @@ impl Drop for Waiting {
         self.waiter.abandoned.set(true);
         let unclaimed = self.waiter.ready.borrow_mut().take();
         drop(unclaimed);
+        // Whoever stood behind it may be served now.
+        self.inner.serve();
     }
 }
 
@@ -337,6 +340,19 @@ mod tests {
         drop(waiting);
         drop(rest);
         assert_eq!(arena.available(), arena.capacity());
+    }
+
+    #[test]
+    fn who_stood_behind_an_abandoned_wait_is_served_at_once() {
+        let arena = Arena::new(Region::allocate(2 << 20).unwrap(), 0);
+        let _held = arena.try_take(1 << 20).unwrap();
+        let mut large = Box::pin(arena.take_many(2, 1 << 20));
+        let mut small = Box::pin(arena.take(4096));
+        assert!(poll_once(large.as_mut()).is_pending());
+        assert!(poll_once(small.as_mut()).is_pending());
+        drop(large);
+        assert!(poll_once(small.as_mut()).is_ready());
+        assert!(arena.try_take(4096).is_some());
     }
 
     #[test]

@@ -13,7 +13,9 @@ mod node;
 mod open;
 mod restore;
 mod start;
+mod survey;
 
 pub(crate) use node::Node;
-pub use start::{EngineMesh, StartError, StartReport};
+pub use survey::{Survey, survey};
+pub use start::{EngineMesh, EngineOptions, StartError, StartReport};
 pub(crate) use start::start;

@@ -5,7 +5,8 @@ use crate::error::EngineError;
 use crate::mesh::Post;
 use crate::pool::{PoolLink, PoolReply, PoolRequest, PoolView};
 use crate::runtime::{CoreId, Device, Runtime, TaskQueue};
-use crate::shard::{Reply, Request, Shard, ShardSeed, run_committer};
+use crate::shard::{Reply, Request, Shard, ShardSeed, ShardSizes, run_committer};
+use super::start::EngineOptions;
 use crate::sync::Event;
 use ashlar_disk_format::layout::DeviceLayout;
 use futures_util::future::LocalBoxFuture;
@@ -23,6 +24,7 @@ pub(crate) enum Stage {
 /// A core of the engine.
 pub(crate) struct Node<R: Runtime> {
     pub(crate) runtime: R,
+    options: EngineOptions,
     pub(crate) post: Rc<Post<R, Request, Reply>>,
     pub(crate) shard: RefCell<Option<Rc<Shard<R>>>>,
     pub(crate) coordinator: RefCell<Option<Rc<Coordinator<R>>>>,
@@ -54,9 +56,10 @@ impl<R: Runtime> PoolLink for Link<R> {
 }
 
 impl<R: Runtime> Node<R> {
-    pub(crate) fn new(runtime: R, post: Rc<Post<R, Request, Reply>>) -> Rc<Self> {
+    pub(crate) fn new(runtime: R, post: Rc<Post<R, Request, Reply>>, options: EngineOptions) -> Rc<Self> {
         Rc::new(Self {
             runtime,
+            options,
             post,
             shard: RefCell::new(None),
             coordinator: RefCell::new(None),
@@ -122,7 +125,11 @@ impl<R: Runtime> Node<R> {
             }
             Request::Seed(seed) => {
                 let view = self.view(&seed)?;
-                let shard = Shard::open(view, Rc::clone(&self.post), &seed).await?;
+                let sizes = ShardSizes {
+                    memtable_bytes: self.options.memtable_bytes,
+                    page_cache_bytes: self.options.page_cache_bytes,
+                };
+                let shard = Shard::open(view, Rc::clone(&self.post), &seed, sizes).await?;
                 *self.shard.borrow_mut() = Some(shard);
                 Ok(Reply::Done)
             }

@@ -126,7 +126,7 @@ fn owned_devices<R: Runtime>(runtime: &R, identified: &Identified, segment_bytes
 }
 
 /// The checkpoint that the superblock names, and every extent it lies in.
-async fn load_checkpoint<R: Runtime>(
+pub(super) async fn load_checkpoint<R: Runtime>(
     view: &Rc<PoolView<R>>,
     superblock: &Superblock,
 ) -> Result<Option<(Checkpoint, Vec<Extent>)>, EngineError> {

@@ -3,6 +3,7 @@
 use super::node::{Node, Stage};
 use super::open::open_pool;
 use crate::error::EngineError;
+use crate::limits::{CHECKPOINT_MEMTABLE_BYTES, PAGE_CACHE_BYTES};
 use crate::mesh::{Mesh, Post};
 use crate::pool::{DeviceReport, IdentifyError};
 use crate::runtime::{CoreId, Runtime};
@@ -85,13 +86,30 @@ impl EngineMesh {
     }
 }
 
+/// What one core may use beside its buffers.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct EngineOptions {
+    /// Memtable bytes at which a checkpoint is due; up to three times as much is held while one is
+    /// made.
+    pub memtable_bytes: usize,
+    /// Bytes of cached index pages.
+    pub page_cache_bytes: usize,
+}
+
+impl Default for EngineOptions {
+    fn default() -> Self {
+        Self { memtable_bytes: CHECKPOINT_MEMTABLE_BYTES, page_cache_bytes: PAGE_CACHE_BYTES }
+    }
+}
+
 /// Brings this core up. Returns when the whole engine serves; the report comes from core 0.
 pub(crate) async fn start<R: Runtime>(
     runtime: R,
     mesh: EngineMesh,
+    options: EngineOptions,
 ) -> Result<(Rc<Node<R>>, Option<StartReport>), StartError> {
     let leads = runtime.core() == CoreId(0);
-    let node = Node::new(runtime.clone(), Post::new(runtime, mesh.0));
+    let node = Node::new(runtime.clone(), Post::new(runtime, mesh.0), options);
     node.listen();
     if !leads {
         return follow(node).await;

@@ -27,4 +27,4 @@ pub(crate) use message::{
     ShardSnapshot,
 };
 pub(crate) use router::{Router, vshard_of_key};
-pub(crate) use state::{CounterDelta, Shard};
+pub(crate) use state::{CounterDelta, Shard, ShardSizes};

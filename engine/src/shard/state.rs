@@ -8,7 +8,7 @@ use super::router::{Router, vshard_of_key};
 use crate::body::walk_body;
 use crate::error::EngineError;
 use crate::index::{Index, IndexOptions};
-use crate::limits::{CHECKPOINT_LOG_BYTES, CHECKPOINT_MEMTABLE_BYTES};
+use crate::limits::CHECKPOINT_LOG_BYTES;
 use crate::log::LogWriter;
 use crate::mesh::Post;
 use crate::pool::{PoolView, Side};
@@ -25,8 +25,12 @@ use std::cell::{Cell, RefCell};
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::rc::Rc;
 
-/// Heap bytes of one core's page cache.
-pub(crate) const PAGE_CACHE_BYTES: usize = 16 << 20;
+/// What the index of one shard may use.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct ShardSizes {
+    pub(crate) memtable_bytes: usize,
+    pub(crate) page_cache_bytes: usize,
+}
 
 /// How a change moves a bucket's counters.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -61,6 +65,7 @@ pub(crate) struct Shard<R: Runtime> {
     pub(crate) frozen: RefCell<BTreeSet<BucketId>>,
     pub(crate) low: Cell<bool>,
     pub(crate) closing: Cell<bool>,
+    memtable_bytes: usize,
     counters: RefCell<BTreeMap<BucketId, BucketCounter>>,
     announcements: Rc<RefCell<Vec<GroupDescriptor>>>,
     releases: RefCell<BTreeMap<Side, usize>>,
@@ -86,6 +91,7 @@ impl<R: Runtime> Shard<R> {
         view: Rc<PoolView<R>>,
         post: Rc<Post<R, Request, Reply>>,
         seed: &ShardSeed,
+        sizes: ShardSizes,
     ) -> Result<Rc<Self>, EngineError> {
         let runtime = view.runtime.clone();
         let core = runtime.core();
@@ -100,7 +106,7 @@ impl<R: Runtime> Shard<R> {
         let body_pages = RowPages::new(Rc::clone(&view), Rc::clone(&data));
         let (first, last) = router.range(core);
         let options = IndexOptions {
-            page_cache_bytes: PAGE_CACHE_BYTES,
+            page_cache_bytes: sizes.page_cache_bytes,
             next_run: seed.next_run + u64::from(core.0),
             run_stride: u64::from(runtime.cores()),
             ..IndexOptions::new(first, last, vshard_of_key)
@@ -130,6 +136,7 @@ impl<R: Runtime> Shard<R> {
             frozen: RefCell::default(),
             low: Cell::new(false),
             closing: Cell::new(false),
+            memtable_bytes: sizes.memtable_bytes,
             counters: RefCell::new(counters),
             announcements,
             releases: RefCell::default(),
@@ -275,7 +282,7 @@ impl<R: Runtime> Shard<R> {
     pub(super) async fn wait_for_memtable_room(self: &Rc<Self>) {
         loop {
             let wait = self.memtable_freed.wait();
-            if self.index.memory().memtable_bytes < 2 * CHECKPOINT_MEMTABLE_BYTES {
+            if self.index.memory().memtable_bytes < 2 * self.memtable_bytes {
                 return;
             }
             self.ask_for_checkpoint_if_due();
@@ -286,7 +293,7 @@ impl<R: Runtime> Shard<R> {
     /// Tells core 0 when log or memtable have grown enough; once until the checkpoint is over.
     pub(super) fn ask_for_checkpoint_if_due(self: &Rc<Self>) {
         let grown = self.log.written() >= CHECKPOINT_LOG_BYTES
-            || self.index.memory().memtable_bytes >= CHECKPOINT_MEMTABLE_BYTES;
+            || self.index.memory().memtable_bytes >= self.memtable_bytes;
         if !grown || self.due.replace(true) {
             return;
         }
