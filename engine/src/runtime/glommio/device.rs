@@ -6,6 +6,7 @@ use super::core::Shared;
 use super::held::Held;
 use super::limits::{DEVICE_IN_FLIGHT_MAX, PREPARE_STEP_BYTES};
 use super::open::OpenDevice;
+use super::operation::Operation;
 use super::ring::{Kind, Ring};
 use crate::buffer::{Buffer, Region};
 use crate::sync::Limit;
@@ -80,7 +81,7 @@ impl GlommioDevice {
 
     async fn run(&self, entry: squeue::Entry, held: Held) -> (i32, Held) {
         let place = self.inner.limit.enter().await;
-        self.inner.ring.start(Kind::Disk, entry, held, Some(place)).await.await
+        Operation::start(&self.inner.ring, Kind::Disk, entry, held, Some(place)).await.await
     }
 
     async fn transfer(&self, entry: squeue::Entry, buffer: Buffer) -> (i32, Buffer) {

@@ -8,7 +8,8 @@
 //! Why blocking is safe: `Tasks` counts each runnable task exactly; all wakers are called on this
 //! thread; the only code that runs while the driver runs is its own. So between reading zero and
 //! entering the kernel nothing becomes runnable, and everything that could make a task runnable
-//! later ends the sleep. glommio's own timers are not served meanwhile; none matters.
+//! later ends the sleep. glommio's reactor is not served meanwhile, nor at any other time: while the
+//! driver waits, some task is runnable, and so glommio always finds a queue to run and never parks.
 
 use super::core::Core;
 use super::limits::IDLE_BLOCK_MAX;

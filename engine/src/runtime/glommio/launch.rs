@@ -5,7 +5,7 @@ use super::core::{Core, GlommioRuntime, MailFlag, Shared, Started};
 use super::device::GlommioDevice;
 use super::limits::{
     BACKGROUND_SHARES, CORES_MAX, DEVICES_MAX, FIXED_BUFFERS_MAX, FOREGROUND_SHARES, GLOMMIO_IO_MEMORY,
-    GLOMMIO_MEMLOCK_MIN, GLOMMIO_RING_DEPTH, HEARTBEAT, PREEMPT_TIMER, PREPARE_STEP_BYTES,
+    GLOMMIO_MEMLOCK_MIN, GLOMMIO_RING_DEPTH, PREEMPT_TIMER, PREPARE_STEP_BYTES,
 };
 use super::open::OpenDevice;
 use super::ring::Ring;
@@ -16,7 +16,6 @@ use crate::buffer::{Arena, Region, RegionError};
 use crate::sync::Event;
 use glommio::{ExecutorJoinHandle, Latency, LocalExecutorBuilder, Placement, Shares};
 use io_uring::IoUring;
-use std::cell::Cell;
 use std::future::Future;
 use std::os::fd::{AsRawFd as _, RawFd};
 use std::rc::Rc;
@@ -94,7 +93,11 @@ impl std::fmt::Display for LaunchError {
             }
             Self::Executor { cpu } => write!(f, "cannot start a thread on CPU {cpu}"),
             Self::Ring { core, errno } => {
-                write!(f, "the kernel refused an io_uring for core {core} (errno {errno})")
+                write!(f, "the kernel refused an io_uring for core {core} (errno {errno})")?;
+                if *errno == libc::ENOMEM {
+                    write!(f, "; is the limit of locked memory (ulimit -l) too low?")?;
+                }
+                Ok(())
             }
             Self::Signals { errno } => write!(f, "cannot receive signals (errno {errno})"),
         }
@@ -146,6 +149,8 @@ struct Seat {
     shared: Arc<Shared>,
     regions: Vec<Region>,
     zeros: Region,
+    /// The ring of the first core, when it registered the regions for all.
+    registered_by: Option<RawFd>,
     signals: Option<RawFd>,
     on_task_panic: Option<fn(CoreId, &str)>,
 }
@@ -153,11 +158,12 @@ struct Seat {
 /// A core's report to the launching thread: its ring, and a warning.
 type Ready = Result<(RawFd, Option<LaunchWarning>), LaunchError>;
 
+/// A core whose ring exists, and that waits for the others'.
 struct Launched {
     join: ExecutorJoinHandle<Option<IoUring>>,
-    ready: mpsc::Receiver<Ready>,
     go: mpsc::Sender<Arc<Started>>,
-    cpu: usize,
+    ring_fd: RawFd,
+    warning: Option<LaunchWarning>,
 }
 
 /// Runs `main` once on every CPU of `config`, and returns when all of them have returned, their
@@ -190,8 +196,7 @@ where
         shutdown: AtomicBool::new(false),
         devices,
     });
-    let mut launched = Vec::new();
-    let mut failed = None;
+    let mut launched: Vec<Launched> = Vec::new();
     for (index, cpu) in cpus.into_iter().enumerate() {
         let id = CoreId(u16::try_from(index).unwrap_or(u16::MAX));
         let watched = signals.as_ref().filter(|_first| index == 0);
@@ -200,18 +205,23 @@ where
             shared: Arc::clone(&shared),
             regions: regions.clone(),
             zeros,
+            registered_by: launched
+                .first()
+                .filter(|first| first.warning.is_none())
+                .map(|first| first.ring_fd),
             signals: watched.map(|signals| signals.fd().as_raw_fd()),
             on_task_panic,
         };
         match start(seat, cpu, main.clone()) {
             Ok(core) => launched.push(core),
             Err(error) => {
-                failed = Some(error);
-                break;
+                dismiss(launched);
+                return Err(error);
             }
         }
     }
-    supervise(launched, failed)
+    supervise(launched);
+    Ok(())
 }
 
 fn check(config: &LaunchConfig) -> Result<(), LaunchError> {
@@ -232,12 +242,13 @@ fn check(config: &LaunchConfig) -> Result<(), LaunchError> {
     Ok(())
 }
 
+/// Starts one core's thread and waits until its ring exists.
 fn start<M, F>(seat: Seat, cpu: usize, main: M) -> Result<Launched, LaunchError>
 where
     M: Fn(GlommioRuntime) -> F + Send + 'static,
     F: Future<Output = ()> + 'static,
 {
-    let (ready_to, ready) = mpsc::channel();
+    let (ready_to, ready) = mpsc::channel::<Ready>();
     let (go, go_from) = mpsc::channel();
     let join = LocalExecutorBuilder::new(Placement::Fixed(cpu))
         .name("ashlar")
@@ -259,44 +270,38 @@ where
             run_core(seat, ring, started, main).await
         })
         .map_err(|_refused| LaunchError::Executor { cpu })?;
-    Ok(Launched { join, ready, go, cpu })
+    // When the executor itself could not be made, the thread has ended and nobody sends.
+    let (ring_fd, warning) = ready.recv().map_err(|_ended| LaunchError::Executor { cpu })??;
+    Ok(Launched { join, go, ring_fd, warning })
 }
 
-/// Waits until every core is ready, lets them go, and waits until every core has ended.
-fn supervise(launched: Vec<Launched>, mut failed: Option<LaunchError>) -> Result<(), LaunchError> {
-    let mut ring_fds = Vec::new();
-    let mut warnings = Vec::new();
-    for core in &launched {
-        match core.ready.recv() {
-            Ok(Ok((fd, warning))) => {
-                ring_fds.push(fd);
-                warnings.extend(warning);
-            }
-            Ok(Err(error)) => failed = failed.or(Some(error)),
-            Err(_ended) => failed = failed.or(Some(LaunchError::Executor { cpu: core.cpu })),
-        }
+/// Ends cores that were never let go: each waits for a word that does not come.
+fn dismiss(launched: Vec<Launched>) {
+    for Launched { join, go, .. } in launched {
+        drop(go);
+        // A core that has done nothing has nothing to say.
+        let _ended = join.join();
     }
+}
+
+/// Lets the cores go, and waits until every one has ended.
+fn supervise(launched: Vec<Launched>) {
+    let ring_fds = launched.iter().map(|core| core.ring_fd).collect();
+    let warnings = launched.iter().filter_map(|core| core.warning).collect();
     let started = Arc::new(Started { ring_fds, warnings });
-    let mut joins = Vec::new();
-    for core in launched {
-        if failed.is_none() {
-            // A core that has died since is found out by the join.
-            let _told = core.go.send(Arc::clone(&started));
-        }
-        joins.push(core.join);
-        // Dropping the sender here ends a core that was not let go.
+    for core in &launched {
+        // A core that has died since is found out by the join.
+        let _told = core.go.send(Arc::clone(&started));
     }
     // The rings are closed only after all cores have ended: until then others may send to them.
     let mut rings = Vec::new();
-    for join in joins {
-        match join.join() {
+    for core in launched {
+        match core.join.join() {
             Ok(ring) => rings.extend(ring),
-            Err(error) if failed.is_none() => super::abort("a core died", &error.to_string()),
-            Err(_consequence) => {}
+            Err(error) => super::abort("a core died", &error.to_string()),
         }
     }
     drop(rings);
-    failed.map_or(Ok(()), Err)
 }
 
 fn make_ring(seat: &Seat) -> Result<(Ring, Option<LaunchWarning>), LaunchError> {
@@ -305,10 +310,8 @@ fn make_ring(seat: &Seat) -> Result<(Ring, Option<LaunchWarning>), LaunchError> 
     let files: Vec<RawFd> = seat.shared.devices.iter().map(OpenDevice::raw_fd).collect();
     ring.register_files(&files).map_err(|errno| LaunchError::Ring { core, errno })?;
     assert!(seat.regions.len() <= FIXED_BUFFERS_MAX, "two regions per core fit one registration");
-    let warning = ring
-        .register_regions(&seat.regions)
-        .err()
-        .map(|errno| LaunchWarning::BuffersNotRegistered { core, errno });
+    let registered = ring.register_regions(&seat.regions, seat.registered_by);
+    let warning = registered.err().map(|errno| LaunchWarning::BuffersNotRegistered { core, errno });
     Ok((ring, warning))
 }
 
@@ -328,11 +331,14 @@ where
         ring.watch_signals(fd);
     }
     let (id, hook) = (seat.id, seat.on_task_panic);
-    let tasks = Tasks::new(Box::new(move |message| {
-        if let Some(hook) = hook {
-            hook(id, message);
-        }
-    }));
+    let tasks = Tasks::new(
+        seat.shared.clock,
+        Box::new(move |message| {
+            if let Some(hook) = hook {
+                hook(id, message);
+            }
+        }),
+    );
     let index = usize::from(id.0) * 2;
     let arena_of = |index: usize| Arena::new(seat.regions[index], u16::try_from(index).unwrap_or(u16::MAX));
     let core = Rc::new(Core {
@@ -350,8 +356,6 @@ where
         shared: Arc::clone(&seat.shared),
         ring: Rc::clone(&ring),
     });
-    let heart = Rc::new(Cell::new(true));
-    let beating = ::glommio::spawn_local(beat(Rc::clone(&heart))).detach();
     let runtime = GlommioRuntime { core: Rc::clone(&core) };
     let shared = Arc::clone(&seat.shared);
     core.spawn(TaskQueue::Foreground, true, async move {
@@ -364,15 +368,5 @@ where
     let Ok(driven) = driven else { unreachable!("the queue was just made") };
     let ended = driven.detach().await;
     assert!(ended.is_some(), "the driver is never cancelled");
-    heart.set(false);
-    let stilled = beating.await;
-    assert!(stilled.is_some(), "the heartbeat is never cancelled");
     ring.close()
-}
-
-/// Ends a wrong park of glommio; see [`HEARTBEAT`].
-async fn beat(heart: Rc<Cell<bool>>) {
-    while heart.get() {
-        ::glommio::timer::sleep(HEARTBEAT).await;
-    }
 }

@@ -32,12 +32,15 @@ const _: () = assert!(
 /// message, signal) ends the sleep. It bounds the damage if that argument had a hole, at a cost of
 /// ten wake-ups per second.
 pub(super) const IDLE_BLOCK_MAX: Duration = Duration::from_millis(100);
-/// Period of the glommio timer that ends a wrong park of glommio 0.9 (it may park when its preempt
-/// timer expired before the first task ran, with tasks runnable). It ticks only while glommio's
-/// outer loop turns anyway, so that an idle core does not feel it.
-pub(super) const HEARTBEAT: Duration = Duration::from_millis(2);
-/// How long one task queue may run before glommio looks at the others.
-pub(super) const PREEMPT_TIMER: Duration = Duration::from_millis(1);
+/// glommio's preemption timer: never. glommio 0.9 parks for ever, with tasks runnable, when this
+/// timer expires between being set and the first task's turn, as happens on a busy machine; a
+/// periodic glommio timer does not help, because its own task may be among those left runnable.
+/// So glommio's reactor is not to be entered at all while tasks run: our driver sleeps in our ring,
+/// and [`TASK_SLICE`] divides the time.
+pub(super) const PREEMPT_TIMER: Duration = Duration::from_secs(365 * 24 * 60 * 60);
+/// How long one task queue may run before the driver and the other queues get a turn. Checked
+/// after each poll of a task, so a longer poll delays everyone else by itself.
+pub(super) const TASK_SLICE: Duration = Duration::from_micros(500);
 /// Memory glommio takes for I/O that we never do through it, bytes.
 pub(super) const GLOMMIO_IO_MEMORY: usize = 64 << 10;
 /// Depth of glommio's own rings, which carry nothing but its timers.

@@ -6,19 +6,22 @@
 //! ring.
 //!
 //! Module order, top first: [`launch()`] starts the cores; `driver` turns the ring; `core` is the
-//! handle that tasks hold; `net` and `device` make operations; `ring` carries them, `slot` and
-//! `held` own what the kernel touches; `task` counts what is runnable; `timer`, `signal`, `open`,
-//! `probe`, `facts`, `limits` stand alone.
+//! handle that tasks hold; `net` and `device` make operations; `operation` waits for them; `ring`
+//! carries them; `slot` and `held` own what the kernel touches, `fixed` knows what is registered;
+//! `task` counts what is runnable; `timer`, `signal`, `open`, `probe`, `facts`, `limits` stand
+//! alone.
 
 mod core;
 mod device;
 mod driver;
 mod facts;
+mod fixed;
 mod held;
 mod launch;
 mod limits;
 mod net;
 mod open;
+mod operation;
 mod probe;
 mod ring;
 mod signal;

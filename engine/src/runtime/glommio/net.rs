@@ -6,7 +6,8 @@
 use super::super::contract::{Listener, Monotonic, NetError, SendParts, Stream};
 use super::held::{Held, SendState, Socket, adopt};
 use super::limits::{ACCEPT_PAUSE, LISTEN_BACKLOG};
-use super::ring::{Kind, Operation, Ring};
+use super::operation::Operation;
+use super::ring::{Kind, Ring};
 use super::timer::Timers;
 use crate::buffer::Buffer;
 use io_uring::{opcode, squeue, types};
@@ -87,7 +88,8 @@ impl Listener for GlommioListener {
                     .flags(libc::SOCK_CLOEXEC)
                     .build();
             let held = Held::Accept(Rc::clone(&self.socket));
-            let (result, _listener) = self.network.ring.start(Kind::Socket, entry, held, None).await.await;
+            let (result, _listener) =
+                Operation::start(&self.network.ring, Kind::Socket, entry, held, None).await.await;
             if result >= 0 {
                 if let Some(stream) = self.stream(result) {
                     return Ok(stream);
@@ -139,7 +141,7 @@ impl GlommioStream {
     /// Runs one operation; at the deadline cancels it, and still waits for its end, because only
     /// then the kernel has let go of the memory. Says whether the deadline passed.
     async fn run(&self, entry: squeue::Entry, held: Held, deadline: Monotonic) -> (i32, Held, bool) {
-        let operation = self.network.ring.start(Kind::Socket, entry, held, None).await;
+        let operation = Operation::start(&self.network.ring, Kind::Socket, entry, held, None).await;
         let mut late = false;
         let (result, held) = {
             let mut operation: std::pin::Pin<&mut Operation> = pin!(operation);

@@ -5,10 +5,10 @@
 //! points at, or to no memory at all. Tasks only queue entries; the driver alone submits and reaps,
 //! so nothing here runs inside a task's borrow. The completion ring cannot overflow (see `limits`).
 
+use super::fixed::FixedMemory;
 use super::held::Held;
 use super::limits::{
-    CANCELS_IN_FLIGHT_MAX, COMPLETION_ENTRIES, DISK_OPERATIONS_MAX, FIXED_BUFFER_BYTES_MAX,
-    SOCKET_OPERATIONS_MAX, SUBMISSION_ENTRIES,
+    CANCELS_IN_FLIGHT_MAX, COMPLETION_ENTRIES, DISK_OPERATIONS_MAX, SOCKET_OPERATIONS_MAX, SUBMISSION_ENTRIES,
 };
 use super::slot::{After, Places, SlotTable, Token};
 use crate::buffer::{Buffer, Region};
@@ -16,11 +16,8 @@ use crate::sync::{Limit, Permit};
 use io_uring::{EnterFlags, IoUring, cqueue, opcode, squeue, types};
 use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
-use std::future::Future;
 use std::io;
 use std::os::fd::{AsRawFd, RawFd};
-use std::pin::Pin;
-use std::rc::Rc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
@@ -60,8 +57,8 @@ pub(super) struct Ring {
     cancels_in_flight: Cell<usize>,
     disk_places: Limit,
     socket_places: Limit,
-    /// Each region's address, length and first fixed-buffer index; empty when not registered.
-    fixed: Vec<(usize, usize, u16)>,
+    /// Empty when the kernel did not register the memory.
+    fixed: FixedMemory,
     counters: Cell<RingCounters>,
     /// What reaping found that concerns the core and not a slot.
     mail: Cell<bool>,
@@ -95,7 +92,7 @@ impl Ring {
             cancels_in_flight: Cell::new(0),
             disk_places: Limit::new(DISK_OPERATIONS_MAX),
             socket_places: Limit::new(SOCKET_OPERATIONS_MAX),
-            fixed: Vec::new(),
+            fixed: FixedMemory::default(),
             counters: Cell::default(),
             mail: Cell::new(false),
             signal: Cell::new(false),
@@ -118,46 +115,34 @@ impl Ring {
     }
 
     /// Registers every region of every core, so that a buffer of one may be written by any ring.
-    /// The kernel limits one registration to 1 GiB, so a larger region takes several indices.
-    pub(super) fn register_regions(&mut self, regions: &[Region]) -> Result<(), i32> {
-        let mut pieces = Vec::new();
-        let mut fixed = Vec::new();
-        for region in regions {
-            let first = u16::try_from(pieces.len()).map_err(|_too_many| libc::E2BIG)?;
-            let base = region.base().as_ptr();
-            fixed.push((base.addr(), region.bytes(), first));
-            for offset in (0..region.bytes()).step_by(FIXED_BUFFER_BYTES_MAX) {
-                let iov_len = FIXED_BUFFER_BYTES_MAX.min(region.bytes() - offset);
-                pieces.push(libc::iovec { iov_base: base.wrapping_add(offset).cast(), iov_len });
+    /// When another core's ring has done so, takes its registration over: then the memory is
+    /// pinned, and counted against the limit of locked memory, only once (Linux 6.12).
+    pub(super) fn register_regions(
+        &mut self,
+        regions: &[Region],
+        registered_by: Option<RawFd>,
+    ) -> Result<(), i32> {
+        let (fixed, pieces) = FixedMemory::of(regions)?;
+        {
+            let uring = self.uring.borrow();
+            let Some(uring) = uring.as_ref() else { return Err(libc::EBADF) };
+            let submitter = uring.submitter();
+            let shared = registered_by.is_some_and(|fd| submitter.register_buffers_clone(fd).is_ok());
+            if !shared {
+                // SAFETY: each vector lies inside a region, and regions are mapped for the life of
+                // the process, so the kernel never sees them end.
+                unsafe { submitter.register_buffers(&pieces) }.map_err(|error| errno(&error))?;
             }
         }
-        let uring = self.uring.borrow();
-        let Some(uring) = uring.as_ref() else { return Err(libc::EBADF) };
-        // SAFETY: each vector lies inside a region, and regions are mapped for the life of the
-        // process, so the kernel never sees them end.
-        let registered = unsafe { uring.submitter().register_buffers(&pieces) };
-        registered.map_err(|error| errno(&error))?;
         self.fixed = fixed;
         Ok(())
-    }
-
-    /// The fixed-buffer index of `buffer`, when its memory is registered. A buffer never straddles
-    /// two pieces: it is aligned to its length, which divides the length of a piece.
-    fn fixed_index(&self, buffer: &Buffer) -> Option<u16> {
-        let (base, bytes, first) = *self.fixed.get(usize::from(buffer.region()))?;
-        let offset = buffer.start().as_ptr().addr().checked_sub(base)?;
-        if offset + buffer.capacity() > bytes {
-            return None;
-        }
-        let piece = u16::try_from(offset >> FIXED_BUFFER_BYTES_MAX.trailing_zeros()).ok()?;
-        Some(first + piece)
     }
 
     /// A read of `length` bytes at `offset` of the registered `file` into the front of `buffer`.
     pub(super) fn read_entry(&self, file: u32, buffer: &Buffer, length: u32, offset: u64) -> squeue::Entry {
         let start = buffer.start().as_ptr();
         assert!(length as usize <= buffer.capacity(), "a read fits its buffer");
-        match self.fixed_index(buffer) {
+        match self.fixed.index_of(buffer) {
             Some(index) => {
                 opcode::ReadFixed::new(types::Fixed(file), start, length, index).offset(offset).build()
             }
@@ -176,7 +161,7 @@ impl Ring {
     ) -> squeue::Entry {
         let start = buffer.start().as_ptr().cast_const();
         assert!(length as usize <= buffer.capacity(), "a write lies inside its buffer");
-        match self.fixed_index(buffer) {
+        match self.fixed.index_of(buffer) {
             Some(index) => opcode::WriteFixed::new(types::Fixed(file), start, length, index)
                 .offset(offset)
                 .rw_flags(flags)
@@ -189,13 +174,13 @@ impl Ring {
 
     /// Queues one operation, waiting for a place when the ring is full. Everything that `entry`
     /// points at must be owned by `held` (or never go away); so the caller builds both together.
-    pub(super) async fn start(
-        self: &Rc<Self>,
+    pub(super) async fn queue(
+        &self,
         kind: Kind,
         entry: squeue::Entry,
         held: Held,
         device: Option<Permit>,
-    ) -> Operation {
+    ) -> Token {
         let limit = match kind {
             Kind::Disk => &self.disk_places,
             Kind::Socket => &self.socket_places,
@@ -203,7 +188,7 @@ impl Ring {
         let ring = limit.enter().await;
         let token = self.slots.borrow_mut().occupy(held, Places { ring, device });
         self.queued.borrow_mut().push_back(entry.user_data(token.user_data()));
-        Operation { ring: Rc::clone(self), token, kind, taken: false }
+        token
     }
 
     /// Queues a message to another core's ring; one per core and turn.
@@ -272,6 +257,21 @@ impl Ring {
         self.fill();
         self.enter(Some(timeout));
         self.reap();
+    }
+
+    /// For the operation's future: its result, when it is there.
+    pub(super) fn poll_slot(&self, token: Token, context: &Context<'_>) -> Poll<(i32, Held, Places)> {
+        self.slots.borrow_mut().poll(token, context)
+    }
+
+    /// For the operation's future: nobody waits any more; see [`SlotTable::orphan`].
+    pub(super) fn orphan_slot(&self, token: Token) -> Option<(i32, Held, Places)> {
+        self.slots.borrow_mut().orphan(token)
+    }
+
+    /// For the operation's future: asks the kernel at the next turn to end it.
+    pub(super) fn want_cancel(&self, token: Token) {
+        self.cancels.borrow_mut().push_back(token);
     }
 
     /// Moves queued entries into the submission ring; returns how many.
@@ -405,54 +405,3 @@ impl Ring {
 
 const POLL_IN: u32 = 1;
 const _: () = assert!(libc::POLLIN == 1);
-
-/// One operation under way. Dropping it leaves its resources to the kernel until the last
-/// completion; a socket operation is cancelled then, a device transfer runs out.
-pub(super) struct Operation {
-    ring: Rc<Ring>,
-    token: Token,
-    kind: Kind,
-    taken: bool,
-}
-
-impl Operation {
-    /// Asks the kernel to end it soon. The result still has to be awaited.
-    pub(super) fn cancel(&self) {
-        if !self.taken {
-            self.ring.cancels.borrow_mut().push_back(self.token);
-        }
-    }
-}
-
-impl Future for Operation {
-    type Output = (i32, Held);
-
-    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
-        let polled = self.ring.slots.borrow_mut().poll(self.token, context);
-        match polled {
-            Poll::Pending => Poll::Pending,
-            Poll::Ready((result, held, places)) => {
-                self.taken = true;
-                drop(places);
-                Poll::Ready((result, held))
-            }
-        }
-    }
-}
-
-impl Drop for Operation {
-    fn drop(&mut self) {
-        if self.taken {
-            return;
-        }
-        let unclaimed = self.ring.slots.borrow_mut().orphan(self.token);
-        match unclaimed {
-            Some((result, held, places)) => {
-                held.abandon(result);
-                drop(places);
-            }
-            None if self.kind == Kind::Socket => self.cancel(),
-            None => {}
-        }
-    }
-}

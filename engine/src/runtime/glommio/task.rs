@@ -6,7 +6,8 @@
 //! itself wakes one. (Wrapping the waker also means that glommio sees one waker per task however
 //! often it is cloned: its own counter has 16 bits.)
 
-use super::limits::POLLS_PER_TURN_MAX;
+use super::limits::{POLLS_PER_TURN_MAX, TASK_SLICE};
+use super::timer::Clock;
 use std::any::Any;
 use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
@@ -18,7 +19,7 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::task::{Context, Poll, Wake, Waker};
 
-use super::super::contract::TaskQueue;
+use super::super::contract::{Monotonic, TaskQueue};
 
 thread_local! {
     /// Its address names the thread.
@@ -103,14 +104,17 @@ pub(super) struct Tasks {
     stopping: Cell<bool>,
     /// The driver, when it waits for tasks to run.
     driver: RefCell<Option<Waker>>,
+    /// Since the driver's last turn.
     polls: Cell<u32>,
+    turn_ended: Cell<Monotonic>,
+    clock: Clock,
     panics: Cell<u64>,
     last_panic: RefCell<Option<String>>,
     hook: PanicHook,
 }
 
 impl Tasks {
-    pub(super) fn new(hook: PanicHook) -> Rc<Self> {
+    pub(super) fn new(clock: Clock, hook: PanicHook) -> Rc<Self> {
         Rc::new(Self {
             load: Arc::default(),
             live: RefCell::default(),
@@ -118,6 +122,8 @@ impl Tasks {
             stopping: Cell::new(false),
             driver: RefCell::default(),
             polls: Cell::new(0),
+            turn_ended: Cell::default(),
+            clock,
             panics: Cell::new(0),
             last_panic: RefCell::default(),
             hook,
@@ -161,6 +167,7 @@ impl Tasks {
     /// The driver waits until a task was polled.
     pub(super) fn park_driver(&self, waker: &Waker) {
         self.polls.set(0);
+        self.turn_ended.set(self.clock.now());
         *self.driver.borrow_mut() = Some(waker.clone());
     }
 
@@ -205,16 +212,18 @@ impl Tasks {
         Poll::Ready(())
     }
 
-    /// Gives the driver its turn: when this queue has run dry, or after some polls; in the
-    /// background after every poll, so that a long queue of slow tasks cannot hold up requests.
+    /// Gives the driver its turn: when this queue has run dry, or after some polls or some time; in
+    /// the background after every poll, so that a long queue of slow tasks cannot hold up requests.
     fn after_poll(&self, queue: TaskQueue) {
         let driver = self.driver.borrow_mut().take();
         if let Some(driver) = driver {
             driver.wake();
         }
         self.polls.set(self.polls.get() + 1);
-        if queue == TaskQueue::Background || self.polls.get() >= POLLS_PER_TURN_MAX {
-            self.polls.set(0);
+        if queue == TaskQueue::Background
+            || self.polls.get() >= POLLS_PER_TURN_MAX
+            || self.clock.now().since(self.turn_ended.get()) >= TASK_SLICE
+        {
             let executor = ::glommio::executor();
             let yielding = pin!(executor.yield_task_queue_now());
             // Its first poll marks the running queue as done for this round, which is all we want.

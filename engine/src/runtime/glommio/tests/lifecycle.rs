@@ -129,3 +129,28 @@ fn an_impossible_launch_is_refused_whole() {
 fn the_machine_is_described() {
     assert!(cpu_facts().allowed > 0);
 }
+
+/// Runs in a process of its own, see below.
+#[test]
+#[ignore = "ends the process it runs in"]
+fn a_panic_of_a_main() {
+    let ended = launch(config(2, Vec::new()), |runtime| async move {
+        assert_ne!(runtime.core(), CoreId(1), "on purpose");
+        std::future::pending::<()>().await;
+    });
+    unreachable!("the process went on: {ended:?}");
+}
+
+#[test]
+fn a_panic_of_a_main_ends_the_process_with_a_line() {
+    let this = std::env::current_exe().unwrap();
+    let name = "runtime::glommio::tests::lifecycle::a_panic_of_a_main";
+    let ended = std::process::Command::new(this)
+        .args(["--ignored", "--exact", "--nocapture", name])
+        .output()
+        .unwrap();
+    assert_eq!(std::os::unix::process::ExitStatusExt::signal(&ended.status), Some(libc::SIGABRT));
+    let said = String::from_utf8_lossy(&ended.stderr);
+    assert!(said.contains("ashlar: the main task of a core panicked: "), "{said}");
+    assert!(said.contains("on purpose"), "{said}");
+}

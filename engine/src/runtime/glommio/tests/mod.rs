@@ -4,6 +4,7 @@ mod disk;
 mod lifecycle;
 mod network;
 mod scheduling;
+mod soak;
 
 use super::super::contract::{Runtime as _, TaskQueue};
 use super::{GlommioRuntime, LaunchConfig, OpenDevice, OpenOptions, affinity_cpus, launch};
