@@ -6,7 +6,7 @@ use crate::buffer::{Buffer, BufferSlice};
 use crate::error::EngineError;
 use crate::rows::read_blob;
 use crate::runtime::{Runtime, WallTime};
-use crate::shard::OpGuard;
+use crate::sync::OpGuard;
 use crate::types::{Checksum, Etag, Metadata};
 use ashlar_disk_format::part_page;
 use ashlar_disk_format::value::{ObjectRecord, PartInfo, PartTable};
@@ -26,13 +26,15 @@ pub struct Body {
     pub(super) place: BodyPlace,
     pub(super) length: u64,
     pub(super) guard: Option<OpGuard>,
+    /// The parts it is made of, when it is a copy of a multipart object.
+    pub(super) parts: PartTable,
 }
 
 impl Body {
     /// The body of zero bytes.
     #[must_use]
     pub fn empty() -> Self {
-        Self { place: BodyPlace::Small(None), length: 0, guard: None }
+        Self { place: BodyPlace::Small(None), length: 0, guard: None, parts: PartTable::None }
     }
 
     /// Bytes.
@@ -78,7 +80,7 @@ impl<R: Runtime> BodyWriter<R> {
     pub async fn finish(self) -> Result<Body, EngineError> {
         let length = self.sink.length();
         let place = self.sink.finish().await?;
-        Ok(Body { place, length, guard: Some(self.guard) })
+        Ok(Body { place, length, guard: Some(self.guard), parts: PartTable::None })
     }
 }
 

@@ -39,10 +39,10 @@ impl<R: Runtime> Engine<R> {
             id,
         };
         let core = self.shard.router.bucket(name);
-        match self.ask(core, Request::Bucket(step)).await? {
-            Reply::Bucket(record) => self.bucket(&record.name).ok_or(EngineError::NoSuchBucket),
-            other => Err(unexpected(&other)),
-        }
+        let Reply::Bucket(record) = self.ask(core, Request::Bucket(step)).await? else {
+            return Err(unexpected());
+        };
+        self.bucket(&record.name).ok_or(EngineError::NoSuchBucket)
     }
 
     /// Deletes an empty bucket; uploads in progress in it are dropped.
@@ -52,9 +52,8 @@ impl<R: Runtime> Engine<R> {
     pub async fn delete_bucket(&self, name: &str) -> Result<(), EngineError> {
         let _guard = self.enter()?;
         let core = self.shard.router.bucket(name);
-        match self.ask(core, Request::Bucket(BucketStep::Delete { name: name.to_owned() })).await? {
-            Reply::Done => Ok(()),
-            other => Err(unexpected(&other)),
-        }
+        let step = BucketStep::Delete { name: name.to_owned() };
+        let Reply::Done = self.ask(core, Request::Bucket(step)).await? else { return Err(unexpected()) };
+        Ok(())
     }
 }

@@ -28,20 +28,8 @@ impl<R: Runtime> Engine<R> {
         meta: ObjectMeta,
         condition: Condition,
     ) -> Result<Published, EngineError> {
-        self.publish_with_parts(bucket, key, body, meta, condition, PartTable::None).await
-    }
-
-    async fn publish_with_parts(
-        &self,
-        bucket: &Bucket,
-        key: &[u8],
-        body: Body,
-        meta: ObjectMeta,
-        condition: Condition,
-        parts: PartTable,
-    ) -> Result<Published, EngineError> {
         let _guard = self.enter()?;
-        let Body { place, length, guard } = body;
+        let Body { place, length, guard, parts } = body;
         let call = PublishCall {
             bucket: bucket.id,
             key: key.to_vec(),
@@ -54,10 +42,8 @@ impl<R: Runtime> Engine<R> {
         let owner = self.shard.router.object(bucket.id, key);
         let reply = self.ask(owner, Request::Publish(Box::new(call))).await;
         drop(guard);
-        match reply? {
-            Reply::Published(published) => Ok(published),
-            other => Err(unexpected(&other)),
-        }
+        let Reply::Published(published) = reply? else { return Err(unexpected()) };
+        Ok(published)
     }
 
     /// The object of a key.
@@ -67,12 +53,8 @@ impl<R: Runtime> Engine<R> {
     pub async fn lookup(&self, bucket: &Bucket, key: &[u8]) -> Result<Option<Object>, EngineError> {
         let guard = Rc::new(self.enter()?);
         let owner = self.shard.router.object(bucket.id, key);
-        match self.ask(owner, Request::Lookup { bucket: bucket.id, key: key.to_vec() }).await? {
-            Reply::Object(record) => {
-                Ok(record.map(|record| Object { record, key: key.to_vec(), guard }))
-            }
-            other => Err(unexpected(&other)),
-        }
+        let Reply::Object(record) = self.ask(owner, Request::Lookup { bucket: bucket.id, key: key.to_vec() }).await? else { return Err(unexpected()) };
+        Ok(record.map(|record| Object { record, key: key.to_vec(), guard }))
     }
 
     /// Deletes a key; true when it had an object. Works on a full pool.
@@ -88,10 +70,8 @@ impl<R: Runtime> Engine<R> {
         let _guard = self.enter()?;
         let owner = self.shard.router.object(bucket.id, key);
         let request = Request::Delete { bucket: bucket.id, key: key.to_vec(), condition };
-        match self.ask(owner, request).await? {
-            Reply::Existed(existed) => Ok(existed),
-            other => Err(unexpected(&other)),
-        }
+        let Reply::Existed(existed) = self.ask(owner, request).await? else { return Err(unexpected()) };
+        Ok(existed)
     }
 
     /// A page of a bucket's keys: every core's share, merged.
@@ -110,10 +90,8 @@ impl<R: Runtime> Engine<R> {
         let calls = cores.map(|core| self.ask(CoreId(core), Request::List(Box::new(call.clone()))));
         let mut pages = Vec::new();
         for reply in join_all(calls).await {
-            match reply? {
-                Reply::Listed(page) => pages.push(page),
-                other => return Err(unexpected(&other)),
-            }
+            let Reply::Listed(page) = reply? else { return Err(unexpected()) };
+            pages.push(page);
         }
         Ok(merge(pages, max))
     }
@@ -137,7 +115,7 @@ impl<R: Runtime> Engine<R> {
         }
         let mut body = writer.finish().await?;
         let infos = self.part_infos(source).await?;
-        let parts = if infos.is_empty() {
+        body.parts = if infos.is_empty() {
             PartTable::None
         } else if infos.len() <= PARTS_INLINE_MAX {
             PartTable::Inline(infos)
@@ -156,7 +134,7 @@ impl<R: Runtime> Engine<R> {
             }
             PartTable::Page { count: to_u32(infos.len()), extents }
         };
-        self.publish_with_parts(bucket, key, body, meta, condition, parts).await
+        self.publish(bucket, key, body, meta, condition).await
     }
 }
 

@@ -26,10 +26,8 @@ impl<R: Runtime> Engine<R> {
         let _guard = self.enter()?;
         let owner = self.shard.router.object(bucket.id, key);
         let request = Request::CreateUpload { bucket: bucket.id, key: key.to_vec(), init };
-        match self.ask(owner, request).await? {
-            Reply::UploadCreated(id) => Ok(id),
-            other => Err(unexpected(&other)),
-        }
+        let Reply::UploadCreated(id) = self.ask(owner, request).await? else { return Err(unexpected()) };
+        Ok(id)
     }
 
     /// An upload in progress.
@@ -44,10 +42,8 @@ impl<R: Runtime> Engine<R> {
     ) -> Result<Option<Upload>, EngineError> {
         let _guard = self.enter()?;
         let owner = self.shard.router.object(bucket.id, key);
-        match self.ask(owner, Request::Upload { bucket: bucket.id, key: key.to_vec(), id }).await? {
-            Reply::Upload(upload) => Ok(upload.map(|upload| *upload)),
-            other => Err(unexpected(&other)),
-        }
+        let Reply::Upload(upload) = self.ask(owner, Request::Upload { bucket: bucket.id, key: key.to_vec(), id }).await? else { return Err(unexpected()) };
+        Ok(upload.map(|upload| *upload))
     }
 
     /// Stores a part.
@@ -66,7 +62,7 @@ impl<R: Runtime> Engine<R> {
         checksum: Option<Checksum>,
     ) -> Result<Part, EngineError> {
         let _guard = self.enter()?;
-        let Body { place, length, guard } = body;
+        let Body { place, length, guard, parts: _ } = body;
         let call = PartCall {
             bucket: bucket.id,
             key: key.to_vec(),
@@ -80,10 +76,8 @@ impl<R: Runtime> Engine<R> {
         let owner = self.shard.router.object(bucket.id, key);
         let reply = self.ask(owner, Request::PutPart(Box::new(call))).await;
         drop(guard);
-        match reply? {
-            Reply::Part(part) => Ok(*part),
-            other => Err(unexpected(&other)),
-        }
+        let Reply::Part(part) = reply? else { return Err(unexpected()) };
+        Ok(*part)
     }
 
     /// The parts stored so far, those with numbers above `after`.
@@ -101,10 +95,8 @@ impl<R: Runtime> Engine<R> {
         let _guard = self.enter()?;
         let owner = self.shard.router.object(bucket.id, key);
         let request = Request::ListParts { bucket: bucket.id, key: key.to_vec(), id, after, max };
-        match self.ask(owner, request).await? {
-            Reply::Parts(page) => Ok(page),
-            other => Err(unexpected(&other)),
-        }
+        let Reply::Parts(page) = self.ask(owner, request).await? else { return Err(unexpected()) };
+        Ok(page)
     }
 
     /// A page of a bucket's uploads: every core's share, merged.
@@ -121,10 +113,8 @@ impl<R: Runtime> Engine<R> {
         });
         let mut pages = Vec::new();
         for reply in join_all(calls).await {
-            match reply? {
-                Reply::Uploads(page) => pages.push(page),
-                other => return Err(unexpected(&other)),
-            }
+            let Reply::Uploads(page) = reply? else { return Err(unexpected()) };
+            pages.push(page);
         }
         Ok(merge(pages, query.max))
     }
@@ -147,10 +137,10 @@ impl<R: Runtime> Engine<R> {
         let _guard = self.enter()?;
         let call = CompleteCall { bucket: bucket.id, key: key.to_vec(), id, parts, meta, condition };
         let owner = self.shard.router.object(bucket.id, key);
-        match self.ask(owner, Request::Complete(Box::new(call))).await? {
-            Reply::Published(published) => Ok(published),
-            other => Err(unexpected(&other)),
-        }
+        let Reply::Published(published) = self.ask(owner, Request::Complete(Box::new(call))).await? else {
+            return Err(unexpected());
+        };
+        Ok(published)
     }
 
     /// Drops an upload and its parts.
@@ -160,10 +150,8 @@ impl<R: Runtime> Engine<R> {
     pub async fn abort_upload(&self, bucket: &Bucket, key: &[u8], id: UploadId) -> Result<(), EngineError> {
         let _guard = self.enter()?;
         let owner = self.shard.router.object(bucket.id, key);
-        match self.ask(owner, Request::Abort { bucket: bucket.id, key: key.to_vec(), id }).await? {
-            Reply::Done => Ok(()),
-            other => Err(unexpected(&other)),
-        }
+        let Reply::Done = self.ask(owner, Request::Abort { bucket: bucket.id, key: key.to_vec(), id }).await? else { return Err(unexpected()) };
+        Ok(())
     }
 }
 

@@ -11,10 +11,9 @@ use crate::error::EngineError;
 use crate::limits::{BODY_ROWS_IN_FLIGHT, SMALL_BODY_BYTES_MAX};
 use crate::number::to_usize;
 use crate::pool::PoolView;
-use crate::rows::{DataWriter, Geometry, RowBuffer, RowPages};
-use crate::runtime::{Runtime, TaskQueue};
-use crate::sync::{Answer, answer};
-use ashlar_disk_format::extent::Extent;
+use crate::rows::{Appended, DataWriter, Geometry, RowBuffer, RowPages};
+use crate::runtime::Runtime;
+use crate::sync::Answer;
 use ashlar_disk_format::value::BodyEntry;
 use std::collections::VecDeque;
 use std::ops::Range;
@@ -33,8 +32,6 @@ pub(crate) enum BodyPlace {
         space: BodySpace,
     },
 }
-
-type Appended = Result<Vec<Vec<Extent>>, EngineError>;
 
 /// See the module.
 pub(crate) struct BodySink<R: Runtime> {
@@ -177,12 +174,8 @@ impl<R: Runtime> BodySink<R> {
         row.shrink();
         row.encode(&self.view.codec(row.geometry().shape));
         let used = row.used();
-        let (to, appended) = answer();
-        let data = Rc::clone(&self.data);
-        self.view.runtime.spawn(TaskQueue::Foreground, async move {
-            to.send(data.append(row, std::slice::from_ref(&(0..used))).await);
-        });
-        self.in_flight.push_back(appended);
+        let whole = std::iter::once(0..used).collect();
+        self.in_flight.push_back(self.data.append(row, whole));
         Ok(())
     }
 

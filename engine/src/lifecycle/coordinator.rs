@@ -9,7 +9,7 @@ use crate::shard::{Reply, Request, Router, Shard, ShardSnapshot};
 use crate::sync::{Event, Limit};
 use ashlar_disk_format::checkpoint::{Checkpoint, ShardManifest};
 use ashlar_disk_format::extent::Extent;
-use ashlar_disk_format::group::{GroupDescriptor, GroupKind};
+use ashlar_disk_format::group::GroupDescriptor;
 use ashlar_disk_format::units::{DeviceIndex, GroupId, RowOffset};
 use futures_util::future::join_all;
 use std::cell::{Cell, RefCell};
@@ -300,10 +300,5 @@ impl<R: Runtime> Coordinator<R> {
         }
         self.owner.take_back(&free);
         Ok(())
-    }
-
-    /// Groups by kind, for reports.
-    pub(crate) fn groups_of(&self, kind: GroupKind) -> usize {
-        self.owner.groups().iter().filter(|group| group.descriptor.kind == kind).count()
     }
 }

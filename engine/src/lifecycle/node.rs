@@ -7,7 +7,7 @@ use crate::pool::{PoolLink, PoolReply, PoolRequest, PoolView};
 use crate::runtime::{CoreId, Device, Runtime, TaskQueue};
 use crate::shard::{Reply, Request, Shard, ShardSeed, ShardSizes, run_committer};
 use super::start::EngineOptions;
-use crate::sync::Event;
+use crate::sync::{Event, answer};
 use ashlar_disk_format::layout::DeviceLayout;
 use futures_util::future::LocalBoxFuture;
 use std::cell::{Cell, RefCell};
@@ -47,10 +47,10 @@ impl<R: Runtime> PoolLink for Link<R> {
     fn ask(&self, request: PoolRequest) -> LocalBoxFuture<'static, Result<PoolReply, EngineError>> {
         let node = Rc::clone(&self.node);
         Box::pin(async move {
-            match node.ask(CoreId(0), Request::Pool(request)).await? {
-                Reply::Pool(reply) => Ok(reply),
-                _ => Err(EngineError::Closing),
-            }
+            let Reply::Pool(reply) = node.ask(CoreId(0), Request::Pool(request)).await? else {
+                return Err(EngineError::Closing);
+            };
+            Ok(reply)
         })
     }
 }
@@ -86,9 +86,23 @@ impl<R: Runtime> Node<R> {
     /// Calls any core, this one included.
     pub(crate) async fn ask(self: &Rc<Self>, core: CoreId, request: Request) -> Result<Reply, EngineError> {
         if core == self.runtime.core() {
-            return Box::pin(self.handle(request)).await;
+            return self.ask_here(request).await;
         }
         self.post.call(core, request).await.ok_or(EngineError::Closing)?.checked()
+    }
+
+    /// Looking something up may be given up half way; a change may not, so it runs in a task of its own
+    /// also when whoever asked goes away.
+    async fn ask_here(self: &Rc<Self>, request: Request) -> Result<Reply, EngineError> {
+        if request.only_reads() {
+            return Box::pin(self.handle(request)).await;
+        }
+        let (to, reply) = answer();
+        let node = Rc::clone(self);
+        self.runtime.spawn(TaskQueue::Foreground, async move {
+            to.send(node.handle(request).await);
+        });
+        reply.await.unwrap_or(Err(EngineError::Closing))
     }
 
     /// The shard, once this core has one.
@@ -116,6 +130,7 @@ impl<R: Runtime> Node<R> {
         Ok(view)
     }
 
+    #[expect(clippy::wildcard_enum_match_arm, reason = "the rest is the shard's, whose own match is exhaustive")]
     async fn handle(self: &Rc<Self>, request: Request) -> Result<Reply, EngineError> {
         match request {
             Request::Pool(request) => {
@@ -145,6 +160,7 @@ impl<R: Runtime> Node<R> {
         }
     }
 
+    #[expect(clippy::wildcard_enum_match_arm, reason = "the rest are operations, whose own match is exhaustive")]
     async fn handle_on_shard(
         self: &Rc<Self>,
         shard: Rc<Shard<R>>,
@@ -164,6 +180,7 @@ impl<R: Runtime> Node<R> {
             }
             Request::PassEpoch => {
                 shard.epochs.pass().await;
+                shard.view.writes.pass().await;
                 Ok(Reply::Done)
             }
             Request::Live(groups) => {

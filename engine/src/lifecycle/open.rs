@@ -43,7 +43,7 @@ pub(super) async fn open_pool<R: Runtime>(node: &Rc<Node<R>>) -> Result<StartRep
     let owner = PoolOwner::new(
         facts,
         raised(&identified, facts.epoch),
-        owned_devices(&runtime, &identified, facts.segment_bytes),
+        &owned_devices(&runtime, &identified, facts.segment_bytes),
     );
     let superblock = owner.next_superblock(|_| ());
     let refused = write_superblocks(&view, &superblock).await?;

@@ -13,7 +13,7 @@ mod position;
 mod replay;
 
 pub(crate) use position::LogStart;
-pub(crate) use replay::{Replayed, RowFinding, replay};
+pub(crate) use replay::replay;
 
 use crate::error::EngineError;
 use crate::limits::{LINK_HEIGHT_BYTES, OPEN_ATTEMPTS_MAX};

@@ -18,7 +18,7 @@ use crate::error::EngineError;
 use crate::limits::{CHUNK_BYTES_MAX, LINK_HEIGHT_BYTES};
 use crate::number::{to_u8, to_usize};
 use crate::pool::PoolView;
-use crate::rows::{GoodChunk, gather, good_chunk, read_chunk, rebuild, write_chunk};
+use crate::rows::{GoodChunk, RowPlace, gather, good_chunk, read_chunk, rebuild, write_chunk};
 use crate::runtime::Runtime;
 use ashlar_disk_format::chunk::{ChunkHeader, header_bytes};
 use ashlar_disk_format::constants::WRITE_UNIT;
@@ -179,8 +179,8 @@ async fn read_payload<R: Runtime>(
 ) -> Result<Option<Vec<u8>>, EngineError> {
     let arena = view.runtime.reserve();
     let group = &at.descriptor;
-    let good =
-        gather(view, arena, group, at.row, header.height, header.data_count, None).await?;
+    let place = RowPlace { row: at.row, height: header.height, data_count: header.data_count };
+    let good = gather(view, arena, group, place, None).await?;
     let good: Vec<GoodChunk> =
         good
             .into_iter()

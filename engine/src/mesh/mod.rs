@@ -20,7 +20,7 @@ enum Mail<Q, A> {
 }
 
 /// The queues of all cores; made once, shared by all.
-pub struct Mesh<Q, A> {
+pub(crate) struct Mesh<Q, A> {
     queues: Vec<ArrayQueue<Mail<Q, A>>>,
 }
 
@@ -32,15 +32,13 @@ impl<Q, A> std::fmt::Debug for Mesh<Q, A> {
 
 impl<Q, A> Mesh<Q, A> {
     /// Queues for `cores` cores.
-    #[must_use]
-    pub fn new(cores: u16) -> Arc<Self> {
+    pub(crate) fn new(cores: u16) -> Arc<Self> {
         let places = CALLS_MAX * usize::from(cores) + CALLS_MAX;
         Arc::new(Self { queues: (0..cores).map(|_| ArrayQueue::new(places)).collect() })
     }
 
     /// How many cores it connects.
-    #[must_use]
-    pub fn cores(&self) -> u16 {
+    pub(crate) fn cores(&self) -> u16 {
         to_u16(self.queues.len())
     }
 }

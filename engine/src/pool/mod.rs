@@ -20,7 +20,7 @@ mod view;
 pub use create::{CreateError, CreateOptions, create_pool};
 pub use identify::{DeviceReport, DeviceStanding, IdentifyError, Identified, identify};
 pub(crate) use identify::rewrite_labels;
-pub(crate) use ledger::{Ledger, Side};
+pub(crate) use ledger::Side;
 pub(crate) use owner::{OwnedDevice, OwnerGroup, PoolOwner, data_bytes};
 pub(crate) use superblocks::write_superblocks;
 pub(crate) use view::{OpenedGroup, PoolFacts, PoolLink, PoolReply, PoolRequest, PoolView};

@@ -83,7 +83,7 @@ pub(crate) struct OwnedDevice {
 
 impl PoolOwner {
     /// An owner of `devices` whose segments are all free.
-    pub(crate) fn new(facts: PoolFacts, superblock: Superblock, devices: Vec<OwnedDevice>) -> Self {
+    pub(crate) fn new(facts: PoolFacts, superblock: Superblock, devices: &[OwnedDevice]) -> Self {
         let space = |device: &OwnedDevice| DeviceSpace {
             used: vec![false; device.segments as usize],
             prepared: vec![device.always_prepared; device.segments as usize],

@@ -6,7 +6,6 @@
 
 use super::view::PoolView;
 use crate::error::EngineError;
-use crate::number::to_usize;
 use crate::runtime::{Device, DeviceError, Durability, Runtime};
 use ashlar_disk_format::constants::SUPERBLOCK_SLOT_BYTES;
 use ashlar_disk_format::superblock::Superblock;
@@ -23,12 +22,8 @@ pub(crate) async fn write_superblocks<R: Runtime>(
 ) -> Result<Vec<(DeviceIndex, DeviceError)>, EngineError> {
     let writes = superblock.devices.iter().map(|entry| async move {
         let own = Superblock { device: entry.id, ..superblock.clone() };
-        let result = match write_waves(view, entry.index, &own).await {
-            None => None,
-            Some(Ok(())) => Some(Ok(())),
-            Some(Err(error)) => Some(Err((entry.index, error))),
-        };
-        result
+        let written = write_waves(view, entry.index, &own).await?;
+        Some(written.map_err(|error| (entry.index, error)))
     });
     let results: Vec<_> = join_all(writes).await.into_iter().flatten().collect();
     let present = results.iter().filter(|result| result.is_ok()).count();

@@ -2,8 +2,9 @@
 
 use super::ledger::Ledger;
 use crate::error::EngineError;
-use crate::runtime::{Device, DeviceError, Runtime};
+use crate::runtime::{DeviceError, Runtime};
 use crate::stripe::{Codec, Family};
+use crate::sync::Epochs;
 use ashlar_disk_format::code::{CodeFamily, CodeShape};
 use ashlar_disk_format::group::{GroupDescriptor, GroupKind};
 use ashlar_disk_format::layout::DeviceLayout;
@@ -76,6 +77,9 @@ pub(crate) struct PoolView<R: Runtime> {
     pub(crate) runtime: R,
     pub(crate) facts: PoolFacts,
     pub(crate) ledger: Ledger,
+    /// Row writes and repairs under way: segments are reused only after those before have ended, also
+    /// when whoever asked for them is gone.
+    pub(crate) writes: Epochs,
     slots: BTreeMap<DeviceIndex, Slot<R::Device>>,
     groups: RefCell<BTreeMap<GroupId, Rc<GroupDescriptor>>>,
     codecs: RefCell<Vec<(CodeShape, Rc<Codec>)>>,
@@ -104,6 +108,7 @@ impl<R: Runtime> PoolView<R> {
             runtime,
             facts,
             ledger: Ledger::default(),
+            writes: Epochs::default(),
             slots,
             groups: RefCell::default(),
             codecs: RefCell::default(),
@@ -236,11 +241,6 @@ impl<R: Runtime> PoolView<R> {
         let descriptor = Rc::new(descriptor);
         self.learn(Rc::clone(&descriptor));
         Ok(OpenedGroup { descriptor, tail, unprepared })
-    }
-
-    /// The device of a member, in service or not.
-    pub(crate) fn device_info_bytes(&self, index: DeviceIndex) -> Option<u64> {
-        self.slots.get(&index).map(|slot| slot.device.info().bytes)
     }
 
     /// Chunks written back after they were found missing or bad.

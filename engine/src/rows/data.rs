@@ -11,12 +11,12 @@ use crate::error::EngineError;
 use crate::limits::OPEN_ATTEMPTS_MAX;
 use crate::number::to_usize;
 use crate::pool::{OpenedGroup, PoolRequest, PoolView};
-use crate::runtime::Runtime;
-use crate::sync::Event;
+use crate::runtime::{Runtime, TaskQueue};
+use crate::sync::{Answer, Event, answer};
 use ashlar_disk_format::code::CodeShape;
 use ashlar_disk_format::extent::Extent;
 use ashlar_disk_format::group::{GroupDescriptor, GroupKind};
-use ashlar_disk_format::units::{Height, LogId, RowOffset, RowSequence};
+use ashlar_disk_format::units::{GroupId, Height, LogId, RowOffset, RowSequence};
 use std::cell::{Cell, RefCell};
 use std::ops::Range;
 use std::rc::Rc;
@@ -29,6 +29,7 @@ pub(crate) struct DataWriter<R: Runtime> {
     current: RefCell<Option<OpenedGroup>>,
     opening: Cell<bool>,
     opened: Event,
+    refused: RefCell<Option<EngineError>>,
     sequence: Cell<u64>,
     announcements: Rc<RefCell<Vec<GroupDescriptor>>>,
 }
@@ -40,7 +41,10 @@ impl<R: Runtime> std::fmt::Debug for DataWriter<R> {
 }
 
 /// Runs of a row's payload whose extents the caller wants.
-pub(crate) type Pieces = [Range<usize>];
+type Pieces = [Range<usize>];
+
+/// The extents of each piece.
+pub(crate) type Appended = Result<Vec<Vec<Extent>>, EngineError>;
 
 impl<R: Runtime> DataWriter<R> {
     /// `announcements`: where the log picks up the groups that its records are about to name.
@@ -57,13 +61,14 @@ impl<R: Runtime> DataWriter<R> {
             current: RefCell::new(None),
             opening: Cell::new(false),
             opened: Event::new(),
+            refused: RefCell::new(None),
             sequence: Cell::new(0),
             announcements,
         }
     }
 
     /// The shape that the next row should have.
-    pub(crate) async fn shape(&self) -> Result<CodeShape, EngineError> {
+    pub(crate) async fn shape(self: &Rc<Self>) -> Result<CodeShape, EngineError> {
         if let Some(current) = self.current.borrow().as_ref() {
             return Ok(current.descriptor.shape);
         }
@@ -77,15 +82,21 @@ impl<R: Runtime> DataWriter<R> {
         self.current.borrow().as_ref().map(|open| (Rc::clone(&open.descriptor), open.tail))
     }
 
-    /// Writes an encoded row durably; the extents of each piece, in order.
-    ///
-    /// # Errors
-    /// When no group can be had, or devices keep failing.
-    pub(crate) async fn append(
-        &self,
-        row: RowBuffer,
-        pieces: &Pieces,
-    ) -> Result<Vec<Vec<Extent>>, EngineError> {
+    /// Writes an encoded row durably, in a task of its own: whoever asked may go away meanwhile, the
+    /// writes do not. The answer has the extents of each piece, in order, or says why not: no group can
+    /// be had, or devices keep failing.
+    pub(crate) fn append(self: &Rc<Self>, row: RowBuffer, pieces: Vec<Range<usize>>) -> Answer<Appended> {
+        let (to, appended) = answer();
+        let writer = Rc::clone(self);
+        let guard = self.view.writes.enter();
+        self.view.runtime.spawn(TaskQueue::Foreground, async move {
+            to.send(writer.append_now(row, &pieces).await);
+            drop(guard);
+        });
+        appended
+    }
+
+    async fn append_now(self: &Rc<Self>, row: RowBuffer, pieces: &Pieces) -> Appended {
         let mut row = row;
         for _attempt in 0..OPEN_ATTEMPTS_MAX {
             let (descriptor, offset) = self.claim(row.geometry().height).await?;
@@ -125,7 +136,7 @@ impl<R: Runtime> DataWriter<R> {
 
     /// The row was cut for another shape (a device left meanwhile): copies its pieces into rows of
     /// the shape that is open now. Rare, so the copy is fine.
-    async fn append_recut(&self, row: RowBuffer, pieces: &Pieces) -> Result<Vec<Vec<Extent>>, EngineError> {
+    async fn append_recut(self: &Rc<Self>, row: RowBuffer, pieces: &Pieces) -> Appended {
         let mut all = Vec::with_capacity(pieces.len());
         for piece in pieces {
             let mut extents = Vec::new();
@@ -148,7 +159,7 @@ impl<R: Runtime> DataWriter<R> {
                 row.copy_out(at..at + take, &mut |bytes| part.push(bytes));
                 part.encode(&self.view.codec(shape));
                 let whole_part = 0..take;
-                let mut found = Box::pin(self.append(part, std::slice::from_ref(&whole_part))).await?;
+                let mut found = Box::pin(self.append_now(part, std::slice::from_ref(&whole_part))).await?;
                 extents.append(&mut found.remove(0));
                 at += take;
             }
@@ -158,7 +169,7 @@ impl<R: Runtime> DataWriter<R> {
     }
 
     /// A place for a row of `height` in the open group.
-    async fn claim(&self, height: Height) -> Result<(Rc<GroupDescriptor>, RowOffset), EngineError> {
+    async fn claim(self: &Rc<Self>, height: Height) -> Result<(Rc<GroupDescriptor>, RowOffset), EngineError> {
         loop {
             let full = {
                 let mut current = self.current.borrow_mut();
@@ -179,23 +190,29 @@ impl<R: Runtime> DataWriter<R> {
         }
     }
 
-    /// Opens the next group unless someone did so meanwhile; `full` is the one found wanting.
-    async fn open_next(&self, full: Option<ashlar_disk_format::units::GroupId>) -> Result<(), EngineError> {
-        let current = |this: &Self| this.current.borrow().as_ref().map(|open| open.descriptor.group);
-        while self.opening.get() {
+    /// Opens the next group unless someone did so meanwhile; `full` is the one found wanting. The
+    /// opening runs in a task of its own, because several may wait for it and any of them may go away.
+    async fn open_next(self: &Rc<Self>, full: Option<GroupId>) -> Result<(), EngineError> {
+        loop {
             let wait = self.opened.wait();
-            if self.opening.get() {
-                wait.await;
+            if self.current.borrow().as_ref().map(|open| open.descriptor.group) != full {
+                return Ok(());
+            }
+            if !self.opening.replace(true) {
+                let writer = Rc::clone(self);
+                self.view.runtime.spawn(TaskQueue::Foreground, async move {
+                    *writer.refused.borrow_mut() = writer.open_now().await.err();
+                    writer.opening.set(false);
+                    writer.opened.fire();
+                });
+            }
+            wait.await;
+            if let Some(error) = self.refused.borrow().clone()
+                && !self.opening.get()
+            {
+                return Err(error);
             }
         }
-        if current(self) != full {
-            return Ok(());
-        }
-        self.opening.set(true);
-        let result = self.open_now().await;
-        self.opening.set(false);
-        self.opened.fire();
-        result
     }
 
     async fn open_now(&self) -> Result<(), EngineError> {

@@ -14,13 +14,21 @@ use crate::buffer::{Arena, Buffer};
 use crate::error::EngineError;
 use crate::number::{to_u8, to_usize};
 use crate::pool::PoolView;
-use crate::runtime::Runtime;
+use crate::runtime::{Runtime, TaskQueue};
 use ashlar_disk_format::chunk::{ChunkHeader, header_bytes};
 use ashlar_disk_format::extent::Extent;
 use ashlar_disk_format::group::GroupDescriptor;
 use ashlar_disk_format::units::{Height, RowOffset};
 use futures_util::future::join_all;
 use std::rc::Rc;
+
+/// A row inside its group.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct RowPlace {
+    pub(crate) row: RowOffset,
+    pub(crate) height: Height,
+    pub(crate) data_count: u8,
+}
 
 /// A chunk that proved itself.
 pub(crate) struct GoodChunk {
@@ -42,8 +50,8 @@ pub(crate) async fn mend<R: Runtime>(
 ) -> Result<Buffer, EngineError> {
     let wanted = usize::from(extent.member);
     let needed = usize::from(extent.data_count);
-    let sources =
-        gather(view, arena, group, extent.row, extent.height, extent.data_count, Some(wanted)).await?;
+    let place = RowPlace { row: extent.row, height: extent.height, data_count: extent.data_count };
+    let sources = gather(view, arena, group, place, Some(wanted)).await?;
     let lost = |found: usize| EngineError::Unrecoverable {
         group: extent.group,
         generation: extent.generation,
@@ -59,7 +67,7 @@ pub(crate) async fn mend<R: Runtime>(
         return Err(lost(0));
     }
     drop(sources);
-    write_back(view, arena, group, extent.row, wanted, &chunk, extent.height).await;
+    write_back(view, arena, group, place, wanted, &chunk);
     Ok(chunk)
 }
 
@@ -79,11 +87,10 @@ pub(crate) async fn gather<R: Runtime>(
     view: &PoolView<R>,
     arena: &Arena,
     group: &GroupDescriptor,
-    row: RowOffset,
-    height: Height,
-    data_count: u8,
+    place: RowPlace,
     except: Option<usize>,
 ) -> Result<Vec<GoodChunk>, EngineError> {
+    let RowPlace { row, height, data_count } = place;
     let needed = usize::from(data_count);
     let parity = usize::from(group.shape.k)..group.shape.members();
     let mut candidates = (0..needed).chain(parity).filter(|member| Some(*member) != except);
@@ -160,27 +167,31 @@ pub(crate) async fn rebuild<R: Runtime>(
     Ok(chunk)
 }
 
-/// Writes a rebuilt chunk where it belongs. Best effort: the reader has its bytes already, and a
-/// device that refuses is reported.
-async fn write_back<R: Runtime>(
-    view: &PoolView<R>,
+/// Writes a rebuilt chunk where it belongs, in a task of its own: the reader may go away meanwhile.
+/// Best effort: the reader has its bytes already, and a device that refuses is reported.
+fn write_back<R: Runtime>(
+    view: &Rc<PoolView<R>>,
     arena: &Arena,
     group: &GroupDescriptor,
-    row: RowOffset,
+    place: RowPlace,
     member: usize,
     chunk: &Buffer,
-    height: Height,
 ) {
     let target = group.members[member];
     if view.device(target.device).is_none() {
         return;
     }
-    let length = to_usize(u64::from(height.bytes()));
+    let length = to_usize(u64::from(place.height.bytes()));
     let Some(mut copy) = arena.try_take(length) else { return };
     copy.bytes_mut()[..length].copy_from_slice(&chunk.bytes()[..length]);
-    let (result, _copy) = write_chunk(view, target, row, copy, length).await;
-    match result {
-        Ok(()) => view.count_repair(),
-        Err(error) => view.report_failure(target.device, error).await,
-    }
+    let guard = view.writes.enter();
+    let task_view = Rc::clone(view);
+    view.runtime.spawn(TaskQueue::Background, async move {
+        let (result, _copy) = write_chunk(&task_view, target, place.row, copy, length).await;
+        match result {
+            Ok(()) => task_view.count_repair(),
+            Err(error) => task_view.report_failure(target.device, error).await,
+        }
+        drop(guard);
+    });
 }

@@ -14,10 +14,10 @@ mod row;
 mod write;
 
 pub(crate) use blob::{read_blob, write_blob};
-pub(crate) use data::DataWriter;
+pub(crate) use data::{Appended, DataWriter};
 pub(crate) use geometry::Geometry;
 pub(crate) use pages::RowPages;
-pub(crate) use mend::{GoodChunk, gather, good_chunk, rebuild};
+pub(crate) use mend::{GoodChunk, RowPlace, gather, good_chunk, rebuild};
 pub(crate) use open::open_prepared;
 pub(crate) use read::{read_chunk, read_extent};
 pub(crate) use row::{RowAddress, RowBuffer, RowIdentity};

@@ -43,10 +43,11 @@ impl<R: Runtime> RowPages<R> {
             row.push(page);
         }
         row.encode(&self.view.codec(shape));
-        let placed = self.writer.append(row, &pieces).await?;
+        let count = pieces.len();
+        let placed = self.writer.append(row, pieces).await.unwrap_or(Err(EngineError::Closing))?;
         let extents: Vec<Extent> = placed.into_iter().flatten().collect();
-        assert!(extents.len() == pieces.len(), "each page lies within one chunk");
-        Ok((pieces.len(), extents))
+        assert!(extents.len() == count, "each page lies within one chunk");
+        Ok((count, extents))
     }
 }
 

@@ -84,10 +84,7 @@ impl<R: Runtime> Shard<R> {
         let held = self.everywhere(|| BucketStep::Freeze(bucket)).await?;
         let objects: i64 = held
             .into_iter()
-            .map(|reply| match reply {
-                Reply::Live(counts) => counts.into_iter().sum(),
-                _ => 0,
-            })
+            .map(|reply| if let Reply::Live(counts) = reply { counts.into_iter().sum() } else { 0 })
             .sum();
         if objects != 0 {
             self.everywhere(|| BucketStep::Thaw(bucket)).await?;

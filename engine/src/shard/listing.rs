@@ -15,7 +15,7 @@ use ashlar_disk_format::value::{decode_object, decode_upload};
 use std::ops::Bound;
 
 /// The common prefix that `name` is rolled up to: through the first delimiter behind `prefix`.
-pub(crate) fn common_prefix<'a>(name: &'a [u8], prefix: &[u8], delimiter: Option<&[u8]>) -> Option<&'a [u8]> {
+fn common_prefix<'a>(name: &'a [u8], prefix: &[u8], delimiter: Option<&[u8]>) -> Option<&'a [u8]> {
     let delimiter = delimiter?;
     let rest = name.get(prefix.len()..)?;
     let at = rest.windows(delimiter.len()).position(|window| window == delimiter)?;

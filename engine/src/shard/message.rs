@@ -143,6 +143,20 @@ pub(crate) enum Request {
     Abandon,
 }
 
+impl Request {
+    /// Nothing is changed by it.
+    pub(crate) fn only_reads(&self) -> bool {
+        matches!(
+            self,
+            Self::Lookup { .. }
+                | Self::List(_)
+                | Self::Upload { .. }
+                | Self::ListParts { .. }
+                | Self::ListUploads { .. }
+        )
+    }
+}
+
 /// The answer to a [`Request`].
 #[derive(Debug)]
 pub(crate) enum Reply {
@@ -169,9 +183,6 @@ pub(crate) enum Reply {
 impl Reply {
     /// The error, if this is one; otherwise the reply.
     pub(crate) fn checked(self) -> Result<Self, EngineError> {
-        match self {
-            Self::Failed(error) => Err(error),
-            other => Ok(other),
-        }
+        if let Self::Failed(error) = self { Err(error) } else { Ok(self) }
     }
 }

@@ -8,7 +8,6 @@
 
 mod buckets;
 mod commit;
-mod epochs;
 mod listing;
 mod locks;
 mod message;
@@ -19,9 +18,7 @@ mod state;
 mod uploads;
 
 pub(crate) use commit::{DELETE_PREFIX, run_committer};
-pub(crate) use listing::common_prefix;
 pub(crate) use objects::held_by;
-pub(crate) use epochs::OpGuard;
 pub(crate) use message::{
     BucketStep, CompleteCall, ListCall, PartCall, PublishCall, Reply, Request, ShardSeed,
     ShardSnapshot,

@@ -1,7 +1,6 @@
 //! What a core's shard consists of.
 
 use super::commit::Change;
-use super::epochs::{Epochs, OpGuard};
 use super::locks::KeyLocks;
 use super::message::{Reply, Request, ShardSeed};
 use super::router::{Router, vshard_of_key};
@@ -14,7 +13,7 @@ use crate::mesh::Post;
 use crate::pool::{PoolView, Side};
 use crate::rows::{DataWriter, RowPages};
 use crate::runtime::{CoreId, Runtime, TaskQueue};
-use crate::sync::{Event, Limit, answer};
+use crate::sync::{Epochs, Event, Limit, OpGuard, answer};
 use crate::types::Bucket;
 use ashlar_disk_format::checkpoint::BucketCounter;
 use ashlar_disk_format::group::{GroupDescriptor, GroupKind};

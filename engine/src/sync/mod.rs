@@ -1,9 +1,13 @@
-//! Waiting inside one core: an event, a one-shot answer, a counting limit. None crosses threads.
+//! Waiting inside one core: an event, a one-shot answer, a counting limit, a border between operations.
+//! None crosses threads.
+
+mod epochs;
 
 mod event;
 mod limit;
 mod oneshot;
 
+pub use epochs::{Epochs, OpGuard};
 pub use event::{Event, EventWait};
 pub use limit::{Limit, Permit};
 pub use oneshot::{Answer, AnswerTo, answer};

@@ -3,7 +3,7 @@
 //! Segments are reused only after every operation that could still hold an address in them has
 //! ended: readers that looked an object up, writers whose rows are not published yet.
 
-use crate::sync::Event;
+use super::Event;
 use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
 use std::rc::Rc;
@@ -17,32 +17,33 @@ struct Inner {
 
 /// The operations of one core by the epoch in which they began.
 #[derive(Debug, Clone, Default)]
-pub(crate) struct Epochs {
+pub struct Epochs {
     inner: Rc<Inner>,
 }
 
 /// Held by an operation while it may use addresses.
 #[derive(Debug)]
-pub(crate) struct OpGuard {
+pub struct OpGuard {
     inner: Rc<Inner>,
     epoch: u64,
 }
 
 impl Epochs {
     /// An operation begins.
-    pub(crate) fn enter(&self) -> OpGuard {
+    pub fn enter(&self) -> OpGuard {
         let epoch = self.inner.now.get();
         *self.inner.running.borrow_mut().entry(epoch).or_insert(0) += 1;
         OpGuard { inner: Rc::clone(&self.inner), epoch }
     }
 
     /// Operations running now.
-    pub(crate) fn running(&self) -> usize {
+    #[cfg(test)]
+    fn running(&self) -> usize {
         self.inner.running.borrow().values().sum()
     }
 
     /// Begins a new epoch and waits until every operation of earlier ones has ended.
-    pub(crate) async fn pass(&self) {
+    pub async fn pass(&self) {
         let border = self.inner.now.get() + 1;
         self.inner.now.set(border);
         loop {
