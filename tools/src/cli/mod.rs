@@ -3,6 +3,8 @@
 //! A new subcommand is one variant of [`Command`], one file here for its arguments and one module in `command` for
 //! what it does.
 
+mod inspect;
+
 mod load;
 
 use crate::command;
@@ -21,14 +23,20 @@ struct Arguments {
 /// What the program can do.
 #[derive(Debug, Subcommand)]
 enum Command {
+    /// Print what is on a device, without ever writing to it.
+    Inspect(inspect::Arguments),
     /// Put a known load on an S3 server and say what it cost.
-    Load(load::Arguments),
+    Load(Box<load::Arguments>),
 }
 
 /// Does what the command line says. Mistakes in it are explained and end with status 2, failures with status 1.
 #[must_use]
 pub fn run() -> ExitCode {
     match Arguments::parse().command {
+        Command::Inspect(arguments) => match arguments.check() {
+            Ok(options) => finish(command::inspect::run(&options)),
+            Err(message) => refuse("inspect", message),
+        },
         Command::Load(arguments) => match arguments.check() {
             Ok(options) => finish(command::load::run(options)),
             Err(message) => refuse("load", message),
