@@ -6,7 +6,9 @@
 use crate::http::body::reader::{BodyCoding, BodyEvent, BodyReader};
 use crate::http::head::{BodyFraming, RequestHead};
 use crate::http::response::CONTINUE;
-use crate::limits::{DRAIN_BYTES_MAX, DRAIN_MAX, IDLE_BUFFER_BYTES, LINGER_BYTES_MAX, LINGER_MAX, SILENCE_MAX};
+use crate::limits::{
+    DRAIN_BYTES_MAX, DRAIN_MAX, IDLE_BUFFER_BYTES, LINGER_BYTES_MAX, LINGER_MAX, SILENCE_MAX,
+};
 use crate::wire::fault::WireFault;
 use crate::wire::pace::Pace;
 use crate::wire::window::Window;
@@ -15,7 +17,7 @@ use ashlar_engine::runtime::{Monotonic, Runtime, SendParts, Stream as _};
 use core::ops::Range;
 
 /// One request and its answer, on one connection.
-pub struct Exchange<'x, R: Runtime> {
+pub(crate) struct Exchange<'x, R: Runtime> {
     runtime: &'x R,
     stream: &'x R::Stream,
     behind_head: &'x [u8],
@@ -37,7 +39,7 @@ enum BodyProgress {
 
 /// What was received behind the end of a request.
 #[derive(Debug)]
-pub enum Leftover {
+pub(crate) enum Leftover {
     /// So many of the bytes behind the head belonged to the body; what follows is left.
     BehindHead(usize),
     /// All of those, and this is left.
@@ -53,7 +55,7 @@ impl<R: Runtime> core::fmt::Debug for Exchange<'_, R> {
 impl<'x, R: Runtime> Exchange<'x, R> {
     /// The exchange of a request of which nothing but the head was used.
     #[must_use]
-    pub fn new(
+    pub(crate) fn new(
         runtime: &'x R,
         stream: &'x R::Stream,
         head: &RequestHead<'_>,
@@ -74,7 +76,7 @@ impl<'x, R: Runtime> Exchange<'x, R> {
 
     /// Bytes received and not used yet.
     #[must_use]
-    pub fn at_hand(&self) -> &[u8] {
+    pub(crate) fn at_hand(&self) -> &[u8] {
         match self.behind_head.get(self.used..) {
             Some(rest) if !rest.is_empty() => rest,
             Some(_) | None => self.window.bytes(),
@@ -82,7 +84,7 @@ impl<'x, R: Runtime> Exchange<'x, R> {
     }
 
     /// Passes over bytes at hand.
-    pub fn consume(&mut self, bytes: usize) {
+    pub(crate) fn consume(&mut self, bytes: usize) {
         if self.used < self.behind_head.len() {
             self.used += bytes;
             assert!(self.used <= self.behind_head.len(), "no more is used than was at hand");
@@ -95,7 +97,7 @@ impl<'x, R: Runtime> Exchange<'x, R> {
     ///
     /// # Errors
     /// The connection is gone.
-    pub async fn begin_body(&mut self) -> Result<(), WireFault> {
+    pub(crate) async fn begin_body(&mut self) -> Result<(), WireFault> {
         self.progress = BodyProgress::Begun;
         // A client that sent some of the body does not wait.
         if !core::mem::take(&mut self.awaits_continue) || !self.at_hand().is_empty() {
@@ -112,7 +114,7 @@ impl<'x, R: Runtime> Exchange<'x, R> {
     }
 
     /// Notes that the body was read to its end.
-    pub fn end_body(&mut self) {
+    pub(crate) fn end_body(&mut self) {
         self.progress = BodyProgress::Whole;
     }
 
@@ -120,7 +122,7 @@ impl<'x, R: Runtime> Exchange<'x, R> {
     ///
     /// # Errors
     /// What befell the connection.
-    pub async fn receive(&mut self) -> Result<(), WireFault> {
+    pub(crate) async fn receive(&mut self) -> Result<(), WireFault> {
         assert!(self.at_hand().is_empty(), "what is at hand comes first");
         self.window.make_room(self.runtime, IDLE_BUFFER_BYTES).await?;
         let now = self.runtime.now();
@@ -131,7 +133,7 @@ impl<'x, R: Runtime> Exchange<'x, R> {
     }
 
     /// Receives bytes straight into `range` of `buffer`.
-    pub async fn receive_into(
+    pub(crate) async fn receive_into(
         &mut self,
         buffer: Buffer,
         range: Range<usize>,
@@ -155,7 +157,7 @@ impl<'x, R: Runtime> Exchange<'x, R> {
 
     /// Ends the request's way in, before the answer is sent: true if another request may follow. A short rest of
     /// the body is read and dropped for that.
-    pub async fn settle(&mut self) -> bool {
+    pub(crate) async fn settle(&mut self) -> bool {
         match self.progress {
             BodyProgress::Whole => return true,
             BodyProgress::Begun => return false,
@@ -195,7 +197,7 @@ impl<'x, R: Runtime> Exchange<'x, R> {
     }
 
     /// Waits, for a short while, until the client has read the last answer and closes.
-    pub async fn linger(self) {
+    pub(crate) async fn linger(self) {
         if self.progress != BodyProgress::Whole {
             linger(self.runtime, self.stream, self.window).await;
         }
@@ -203,14 +205,14 @@ impl<'x, R: Runtime> Exchange<'x, R> {
 
     /// What was received behind the request. To be called once the body is whole.
     #[must_use]
-    pub fn into_leftover(self) -> Leftover {
+    pub(crate) fn into_leftover(self) -> Leftover {
         assert!(self.progress == BodyProgress::Whole, "a body's rest is not a request");
         if self.window.is_empty() { Leftover::BehindHead(self.used) } else { Leftover::Window(self.window) }
     }
 }
 
 /// Drops what a peer still sends, until it closes or a bound is passed.
-pub async fn linger<R: Runtime>(runtime: &R, stream: &R::Stream, mut window: Window) {
+pub(crate) async fn linger<R: Runtime>(runtime: &R, stream: &R::Stream, mut window: Window) {
     let deadline = runtime.now().after(LINGER_MAX);
     let mut left = LINGER_BYTES_MAX;
     while left > 0 {

@@ -5,7 +5,7 @@ use ashlar_engine::runtime::NetError;
 
 /// Why no more bytes came or went.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum WireFault {
+pub(crate) enum WireFault {
     /// The peer was too slow; it may still read an answer.
     TimedOut,
     /// The peer sends no more; it may still read an answer.

@@ -7,27 +7,27 @@ use core::time::Duration;
 
 /// A body's progress.
 #[derive(Clone, Copy, Debug, Default)]
-pub struct Pace {
+pub(crate) struct Pace {
     bytes: u64,
     waited: Duration,
 }
 
 /// Time that so many bytes may take at the lowest rate.
 #[must_use]
-pub fn allowance(bytes: u64) -> Duration {
+pub(crate) fn allowance(bytes: u64) -> Duration {
     Duration::from_secs(bytes.div_ceil(BODY_BYTES_PER_SECOND_MIN))
 }
 
 impl Pace {
     /// When the peer's next bytes are due, if it is waited for from `now` on.
     #[must_use]
-    pub fn deadline(&self, now: Monotonic) -> Monotonic {
+    pub(crate) fn deadline(&self, now: Monotonic) -> Monotonic {
         let left = (BODY_GRACE + allowance(self.bytes)).saturating_sub(self.waited);
         now.after(left.min(SILENCE_MAX))
     }
 
     /// Notes `bytes` that came after a wait.
-    pub fn note(&mut self, bytes: u64, waited: Duration) {
+    pub(crate) fn note(&mut self, bytes: u64, waited: Duration) {
         self.bytes = self.bytes.saturating_add(bytes);
         self.waited = self.waited.saturating_add(waited);
     }

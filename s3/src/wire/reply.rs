@@ -13,7 +13,7 @@ use std::borrow::Cow;
 
 /// An answer, ready to be sent.
 #[derive(Debug)]
-pub struct Reply<R: Runtime> {
+pub(crate) struct Reply<R: Runtime> {
     status: u16,
     headers: Vec<(Cow<'static, str>, HeaderValue)>,
     body: ReplyBody<R>,
@@ -21,7 +21,7 @@ pub struct Reply<R: Runtime> {
 
 /// A header's value.
 #[derive(Clone, Debug)]
-pub enum HeaderValue {
+pub(crate) enum HeaderValue {
     /// A text of ours.
     Static(&'static str),
     /// A short text.
@@ -49,7 +49,7 @@ enum ReplyBody<R: Runtime> {
 
 /// What ended a connection's way out. Nothing more may be sent on it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum SendFault {
+pub(crate) enum SendFault {
     /// The reply's head cannot be written; nothing was sent.
     Head(ResponseError),
     /// The object's first bytes cannot be read; nothing was sent.
@@ -102,38 +102,38 @@ impl<const N: usize> From<ArrayString<N>> for HeaderValue {
 impl<R: Runtime> Reply<R> {
     /// A reply without a body and without a length, as 204 and 304 demand.
     #[must_use]
-    pub fn absent(status: u16) -> Self {
+    pub(crate) fn absent(status: u16) -> Self {
         Self { status, headers: Vec::new(), body: ReplyBody::Absent }
     }
 
     /// A reply whose body would have so many bytes, and has none: to HEAD, or with zero.
     #[must_use]
-    pub fn of_length(status: u16, bytes: u64) -> Self {
+    pub(crate) fn of_length(status: u16, bytes: u64) -> Self {
         Self { status, headers: Vec::new(), body: ReplyBody::Length(bytes) }
     }
 
     /// A reply with an XML document.
     #[must_use]
-    pub fn document(status: u16, document: Vec<u8>) -> Self {
+    pub(crate) fn document(status: u16, document: Vec<u8>) -> Self {
         let reply = Self { status, headers: Vec::new(), body: ReplyBody::Document(document) };
         reply.with("Content-Type", "application/xml")
     }
 
     /// A reply with `bytes` bytes of an object, which `reader` gives.
     #[must_use]
-    pub fn object(status: u16, reader: ObjectReader<R>, bytes: u64) -> Self {
+    pub(crate) fn object(status: u16, reader: ObjectReader<R>, bytes: u64) -> Self {
         Self { status, headers: Vec::new(), body: ReplyBody::Object(Box::new(reader), bytes) }
     }
 
     /// The same reply with one more header.
     #[must_use]
-    pub fn with(mut self, name: &'static str, value: impl Into<HeaderValue>) -> Self {
+    pub(crate) fn with(mut self, name: &'static str, value: impl Into<HeaderValue>) -> Self {
         self.headers.push((Cow::Borrowed(name), value.into()));
         self
     }
 
     /// Adds a header, or replaces the one of this name.
-    pub fn set(&mut self, name: impl Into<Cow<'static, str>>, value: impl Into<HeaderValue>) {
+    pub(crate) fn set(&mut self, name: impl Into<Cow<'static, str>>, value: impl Into<HeaderValue>) {
         let (name, value) = (name.into(), value.into());
         match self.headers.iter_mut().find(|(present, _)| present.eq_ignore_ascii_case(&name)) {
             Some((_, present)) => *present = value,
@@ -143,7 +143,7 @@ impl<R: Runtime> Reply<R> {
 
     /// The same reply as HEAD gets it: with the length of the body, without the body.
     #[must_use]
-    pub fn without_body(self) -> Self {
+    pub(crate) fn without_body(self) -> Self {
         let body = match self.body {
             ReplyBody::Document(document) => ReplyBody::Length(u64::try_from(document.len()).unwrap_or(0)),
             ReplyBody::Object(_, bytes) => ReplyBody::Length(bytes),
@@ -182,7 +182,7 @@ impl<R: Runtime> Reply<R> {
     ///
     /// # Errors
     /// [`SendFault`] says whether another reply may be tried.
-    pub async fn send(
+    pub(crate) async fn send(
         self,
         runtime: &R,
         stream: &R::Stream,
@@ -193,9 +193,7 @@ impl<R: Runtime> Reply<R> {
             ReplyBody::Absent | ReplyBody::Length(_) => {
                 send_parts(runtime, stream, [BufferSlice::of(buffer, 0..length)]).await
             }
-            ReplyBody::Document(document) => {
-                send_document(runtime, stream, buffer, length, &document).await
-            }
+            ReplyBody::Document(document) => send_document(runtime, stream, buffer, length, &document).await,
             ReplyBody::Object(reader, bytes) => {
                 let head = BufferSlice::of(buffer, 0..length);
                 send_object(runtime, stream, head, *reader, bytes).await

@@ -7,7 +7,7 @@ use ashlar_engine::runtime::{Monotonic, Runtime, Stream as _};
 
 /// The bytes `start..end` of a buffer. Without a buffer there are none.
 #[derive(Debug, Default)]
-pub struct Window {
+pub(crate) struct Window {
     buffer: Option<Buffer>,
     start: usize,
     end: usize,
@@ -16,7 +16,7 @@ pub struct Window {
 impl Window {
     /// What is left of a buffer.
     #[must_use]
-    pub fn of(buffer: Buffer, start: usize, end: usize) -> Self {
+    pub(crate) fn of(buffer: Buffer, start: usize, end: usize) -> Self {
         assert!(start <= end, "a window does not end before it starts");
         assert!(end <= buffer.capacity(), "a window lies in its buffer");
         Self { buffer: Some(buffer), start, end }
@@ -24,32 +24,32 @@ impl Window {
 
     /// The bytes.
     #[must_use]
-    pub fn bytes(&self) -> &[u8] {
+    pub(crate) fn bytes(&self) -> &[u8] {
         let bytes = self.buffer.as_ref().map(Buffer::bytes).unwrap_or_default();
         bytes.get(self.start..self.end).unwrap_or_default()
     }
 
     /// Whether there are none.
     #[must_use]
-    pub fn is_empty(&self) -> bool {
+    pub(crate) fn is_empty(&self) -> bool {
         self.start == self.end
     }
 
     /// Passes over bytes that were used.
-    pub fn consume(&mut self, bytes: usize) {
+    pub(crate) fn consume(&mut self, bytes: usize) {
         self.start += bytes;
         assert!(self.start <= self.end, "no more is used than was received");
     }
 
     /// The buffer and the range of the bytes, if there is a buffer.
     #[must_use]
-    pub fn into_parts(self) -> Option<(Buffer, usize, usize)> {
+    pub(crate) fn into_parts(self) -> Option<(Buffer, usize, usize)> {
         let Self { buffer, start, end } = self;
         buffer.map(|buffer| (buffer, start, end))
     }
 
     /// Gives a large buffer back if nothing is in it.
-    pub fn shrink(&mut self) {
+    pub(crate) fn shrink(&mut self) {
         let is_large = self.buffer.as_ref().is_some_and(|buffer| buffer.capacity() > IDLE_BUFFER_BYTES);
         if is_large && self.is_empty() {
             *self = Self::default();
@@ -63,14 +63,18 @@ impl Window {
     ///
     /// # Panics
     /// If `bytes_max` bytes are held already: the caller has refused such a peer.
-    pub async fn make_room<R: Runtime>(&mut self, runtime: &R, bytes_max: usize) -> Result<(), WireFault> {
-        let Some(buffer) = &mut self.buffer else {
-            *self = Self::of(runtime.arena().take(IDLE_BUFFER_BYTES).await?, 0, 0);
-            return Ok(());
-        };
+    pub(crate) async fn make_room<R: Runtime>(
+        &mut self,
+        runtime: &R,
+        bytes_max: usize,
+    ) -> Result<(), WireFault> {
         if self.is_empty() {
             (self.start, self.end) = (0, 0);
         }
+        let Some(buffer) = &mut self.buffer else {
+            self.buffer = Some(runtime.arena().take(IDLE_BUFFER_BYTES).await?);
+            return Ok(());
+        };
         if self.end < buffer.capacity().min(bytes_max) {
             return Ok(());
         }
@@ -94,7 +98,7 @@ impl Window {
     ///
     /// # Errors
     /// As from the socket; [`WireFault::Ended`] if the peer sends no more.
-    pub async fn receive<R: Runtime>(
+    pub(crate) async fn receive<R: Runtime>(
         &mut self,
         stream: &R::Stream,
         bytes_max: usize,

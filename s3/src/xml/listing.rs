@@ -180,6 +180,48 @@ fn rows<'a>(
     prefixes(xml, page.encoding, common_prefixes);
 }
 
+/// What a listing of versions echoes and says.
+#[derive(Clone, Copy, Debug)]
+pub struct VersionsPage<'a> {
+    /// As of other listings.
+    pub page: ListPage<'a>,
+    /// `key-marker`
+    pub key_marker: &'a str,
+    /// `version-id-marker`
+    pub version_id_marker: &'a str,
+    /// Where the next page begins, if there is more.
+    pub next_key_marker: Option<&'a str>,
+}
+
+/// Writes `ListVersionsResult` of a bucket in which every object is its own only version.
+pub fn list_versions<'a>(
+    target: &mut Vec<u8>,
+    versions: &VersionsPage<'_>,
+    objects: impl Iterator<Item = ObjectRow<'a>>,
+    common_prefixes: impl Iterator<Item = &'a str>,
+) {
+    let encoding = versions.page.encoding;
+    let mut xml = XmlWriter::begin(target);
+    xml.root("ListVersionsResult");
+    page_head(&mut xml, &versions.page);
+    xml.key("KeyMarker", versions.key_marker, encoding);
+    xml.text("VersionIdMarker", versions.version_id_marker);
+    if let Some(next) = versions.next_key_marker {
+        xml.key("NextKeyMarker", next, encoding).text("NextVersionIdMarker", "null");
+    }
+    for object in objects {
+        xml.open("Version").key("Key", object.key, encoding).text("VersionId", "null");
+        xml.boolean("IsLatest", true).date("LastModified", object.modified).etag(&object.etag);
+        xml.number("Size", object.size);
+        if let Some(owner) = object.owner {
+            owner.write(&mut xml, "Owner");
+        }
+        xml.text("StorageClass", "STANDARD").close("Version");
+    }
+    prefixes(&mut xml, encoding, common_prefixes);
+    xml.close("ListVersionsResult");
+}
+
 pub(super) fn prefixes<'a>(
     xml: &mut XmlWriter<'_>,
     encoding: KeyEncoding,

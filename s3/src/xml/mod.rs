@@ -7,6 +7,9 @@ pub mod request;
 /// Answers about configurations that were never set.
 pub mod unset;
 
+/// The answer of GetObjectAttributes.
+pub mod attributes;
+
 /// Answers about multipart uploads.
 pub mod multipart;
 

@@ -23,7 +23,7 @@ impl ShownChecksum<'_> {
         self.part_count.map_or_else(|| base64.to_string(), |count| format!("{base64}-{count}"))
     }
 
-    fn write(&self, xml: &mut XmlWriter<'_>, with_type: bool) {
+    pub(super) fn write(&self, xml: &mut XmlWriter<'_>, with_type: bool) {
         xml.text(self.value.algorithm().element_name(), &self.text());
         if with_type {
             let composite = self.part_count.is_some();

@@ -1,0 +1,81 @@
+//! Headers that promise what we do not do. None is passed over in silence: a client that asked for encryption, a
+//! lock or public access must not believe that it got them.
+
+use crate::error::{DetailName, S3Error, S3Failure};
+use crate::http::head::RequestHead;
+use crate::http::query::Query;
+
+/// Refused whatever they hold.
+const REFUSED: [&str; 11] = [
+    "x-amz-server-side-encryption",
+    "x-amz-object-lock-mode",
+    "x-amz-object-lock-retain-until-date",
+    "x-amz-object-lock-legal-hold",
+    "x-amz-object-lock-event-hold",
+    "x-amz-website-redirect-location",
+    "x-amz-tagging",
+    "x-amz-write-offset-bytes",
+    "x-amz-rdma-token",
+    "x-amz-bucket-namespace",
+    "x-amz-rename-source",
+];
+
+/// Refused whatever follows.
+const REFUSED_PREFIXES: [&str; 4] = [
+    "x-amz-server-side-encryption-",
+    "x-amz-copy-source-server-side-encryption-",
+    "x-amz-grant-",
+    "x-amz-object-annotation-",
+];
+
+/// Canned ACLs that say no more than what holds anyway: the one account owns all and nobody else reads.
+const PRIVATE_ACLS: [&[u8]; 3] = [b"private", b"bucket-owner-full-control", b"bucket-owner-read"];
+
+/// Refuses a request whose headers ask for what we do not do, or name somebody else as owner or another version.
+///
+/// # Errors
+/// `NotImplemented`, `InvalidStorageClass`, `AccessDenied`, `NoSuchVersion`.
+pub(crate) fn refuse(head: &RequestHead<'_>, query: &Query<'_>, owner_id: &str) -> Result<(), S3Failure> {
+    let not_implemented =
+        |name: &str| Err(S3Failure::new(S3Error::NotImplemented).text(DetailName::Header, name));
+    for (name, value) in head.headers() {
+        let Some(start) = name.get(..6) else { continue };
+        if !start.eq_ignore_ascii_case("x-amz-") {
+            continue;
+        }
+        let name = name.to_ascii_lowercase();
+        if REFUSED.contains(&name.as_str()) || REFUSED_PREFIXES.iter().any(|prefix| name.starts_with(prefix))
+        {
+            return not_implemented(&name);
+        }
+        match name.as_str() {
+            "x-amz-acl" if !PRIVATE_ACLS.contains(&value) => return not_implemented(&name),
+            "x-amz-bucket-object-lock-enabled" if !value.eq_ignore_ascii_case(b"false") => {
+                return not_implemented(&name);
+            }
+            "x-amz-storage-class" if value != b"STANDARD" => return Err(S3Error::InvalidStorageClass.into()),
+            "x-amz-expected-bucket-owner" | "x-amz-source-expected-bucket-owner"
+                if value != owner_id.as_bytes() =>
+            {
+                return Err(S3Error::AccessDenied.into());
+            }
+            _ => {}
+        }
+    }
+    match query.get("versionId") {
+        None | Some("null") => Ok(()),
+        Some(other) => no_such_version(other),
+    }
+}
+
+/// Nothing has versions but `null`.
+///
+/// # Errors
+/// `NoSuchVersion`; `InvalidArgument` for an empty one.
+pub(crate) fn no_such_version(id: &str) -> Result<(), S3Failure> {
+    if id == "null" {
+        return Ok(());
+    }
+    let error = if id.is_empty() { S3Error::InvalidArgument } else { S3Error::NoSuchVersion };
+    Err(S3Failure::new(error).note(DetailName::ArgumentName, "versionId").text(DetailName::ArgumentValue, id))
+}
