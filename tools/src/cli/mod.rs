@@ -3,6 +3,10 @@
 //! A new subcommand is one variant of [`Command`], one file here for its arguments and one module in `command` for
 //! what it does.
 
+mod serve;
+
+mod pool;
+
 mod inspect;
 
 mod load;
@@ -23,6 +27,10 @@ struct Arguments {
 /// What the program can do.
 #[derive(Debug, Subcommand)]
 enum Command {
+    /// Serve S3: a pool of real devices, or a demonstration pool in a folder.
+    Serve(serve::Arguments),
+    /// Make a pool of devices, or look at one.
+    Pool(pool::Arguments),
     /// Print what is on a device, without ever writing to it.
     Inspect(inspect::Arguments),
     /// Put a known load on an S3 server and say what it cost.
@@ -33,6 +41,15 @@ enum Command {
 #[must_use]
 pub fn run() -> ExitCode {
     match Arguments::parse().command {
+        Command::Serve(arguments) => match arguments.check() {
+            Ok(serve::Served::Demo(options)) => finish(command::serve::run_demo(options)),
+            Ok(serve::Served::Config(path)) => finish(command::serve::run_config(&path)),
+            Err(message) => refuse("serve", message),
+        },
+        Command::Pool(arguments) => match arguments.action {
+            pool::Action::Create(create) => finish(command::pool::create(create.check())),
+            pool::Action::Status { devices } => finish(command::pool::status(&devices)),
+        },
         Command::Inspect(arguments) => match arguments.check() {
             Ok(options) => finish(command::inspect::run(&options)),
             Err(message) => refuse("inspect", message),

@@ -1,5 +1,11 @@
 //! What the program can do: one module per subcommand. Each takes checked options and returns a verdict.
 
+pub mod serve;
+
+pub mod pool;
+
 pub mod inspect;
 
 pub mod load;
+
+mod devices;

@@ -1,0 +1,184 @@
+//! `ashlar pool create` and `ashlar pool status`.
+
+use crate::command::devices::{DeviceProblem, check_empty, open_present, open_to_read};
+use crate::output::{Table, format_size};
+use ashlar_disk_format::code::CodeShape;
+use ashlar_engine::pool::{CreateOptions, DeviceStanding, create_pool};
+use ashlar_engine::runtime::glommio::{
+    LaunchConfig, LaunchError, OpenDevice, affinity_cpus, create_file_device, launch,
+};
+use ashlar_engine::{Survey, survey};
+use std::fmt;
+use std::path::PathBuf;
+use std::sync::mpsc;
+
+const ARENA_BYTES: usize = 16 << 20;
+
+/// A checked `pool create`.
+#[derive(Debug, Clone)]
+pub struct PoolCreateOptions {
+    /// A name for people.
+    pub name: String,
+    /// Data and parity chunks.
+    pub shape: CodeShape,
+    /// The devices, in order.
+    pub devices: Vec<PathBuf>,
+    /// Devices whose contents may be lost.
+    pub wipe: Vec<PathBuf>,
+    /// Make missing devices as files of this size, bytes.
+    pub file_bytes: Option<u64>,
+    /// Size of a segment, if not the default, bytes.
+    pub segment_bytes: Option<u64>,
+}
+
+/// Why a pool was not made or not recognised.
+#[derive(Debug)]
+pub enum PoolError {
+    /// A device.
+    Device(DeviceProblem),
+    /// The runtime.
+    Launch(LaunchError),
+    /// The engine's words.
+    Engine(String),
+}
+
+impl fmt::Display for PoolError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Device(problem) => write!(f, "{problem}"),
+            Self::Launch(error) => write!(f, "cannot start: {error}"),
+            Self::Engine(message) => write!(f, "{message}"),
+        }
+    }
+}
+
+impl std::error::Error for PoolError {}
+
+/// Makes a pool; refuses devices that hold anything unless they are named to be wiped.
+///
+/// # Errors
+/// [`PoolError`] in one line that says what to do.
+pub fn create(options: PoolCreateOptions) -> Result<(), PoolError> {
+    for (position, path) in options.devices.iter().enumerate() {
+        if options.devices[..position].contains(path) {
+            return Err(PoolError::Device(DeviceProblem::Twice { path: path.clone() }));
+        }
+        if let Some(bytes) = options.file_bytes
+            && !path.exists()
+        {
+            create_file_device(path, bytes, false)
+                .map_err(|error| PoolError::Device(DeviceProblem::Open { path: path.clone(), error }))?;
+        }
+        check_empty(path, &options.wipe).map_err(PoolError::Device)?;
+    }
+    let (devices, absent) = open_present(&options.devices).map_err(PoolError::Device)?;
+    if let Some(problem) = absent.into_iter().next() {
+        return Err(PoolError::Device(problem));
+    }
+    let wanted = CreateOptions {
+        name: options.name.clone(),
+        shape: options.shape,
+        segment_bytes: options.segment_bytes,
+    };
+    let made = on_one_core(devices, move |runtime| {
+        let wanted = wanted.clone();
+        async move { create_pool(&runtime, &wanted).await.map_err(|error| error.to_string()) }
+    })?;
+    let pool = made.map_err(PoolError::Engine)?;
+    println!(
+        "made pool {} ({pool}), code {}, {} devices",
+        options.name,
+        options.shape,
+        options.devices.len()
+    );
+    Ok(())
+}
+
+/// Prints what a pool's devices say about it. Writes nothing; a server may be running.
+///
+/// # Errors
+/// [`PoolError`] when no pool is recognised.
+pub fn status(paths: &[PathBuf]) -> Result<(), PoolError> {
+    let (devices, absent) = open_to_read(paths);
+    for problem in &absent {
+        eprintln!("ashlar: warning: {problem}");
+    }
+    let names: Vec<String> = devices.iter().map(|device| device.info().name.clone()).collect();
+    let found = on_one_core(devices, |runtime| async move {
+        survey(&runtime).await.map_err(|error| error.to_string())
+    })?;
+    print_survey(&found.map_err(PoolError::Engine)?, &names);
+    Ok(())
+}
+
+fn print_survey(survey: &Survey, names: &[String]) {
+    let superblock = &survey.identified.superblock;
+    println!("pool         {} ({})", survey.identified.name, superblock.pool);
+    println!("code         {} (survives the loss of any {})", superblock.shape, superblock.shape.m);
+    println!("closed       {}", if superblock.clean { "in order" } else { "not yet, or not in order" });
+    println!("objects      {} (by the last checkpoint)", survey.objects);
+    println!(
+        "live data    {} of {}",
+        format_size(survey.live_bytes),
+        format_size(survey.capacity_bytes)
+    );
+    for (lost, groups) in survey.redundancy.iter().enumerate().filter(|(_, groups)| **groups > 0) {
+        println!("redundancy   {groups} groups with {lost} of {} members missing", superblock.shape.members());
+    }
+    let mut table = Table::new(&["device", "size", "state", "path"]);
+    for entry in &superblock.devices {
+        let position = survey.identified.present.iter().find(|(index, _)| *index == entry.index);
+        let path = position.and_then(|(_, position)| names.get(*position)).cloned();
+        let report = path.as_ref().and_then(|path| {
+            survey.identified.reports.iter().find(|report| report.name == *path)
+        });
+        let state = match report.map(|report| report.standing) {
+            None => "MISSING".to_owned(),
+            Some(DeviceStanding::Damaged(_)) => "damaged label or superblock".to_owned(),
+            Some(_) => format!("{:?}", entry.state).to_lowercase(),
+        };
+        table.row(vec![
+            entry.index.to_string(),
+            format_size(entry.bytes),
+            state,
+            path.unwrap_or_else(|| "-".to_owned()),
+        ]);
+    }
+    println!("{table}");
+    for report in &survey.identified.reports {
+        match report.standing {
+            DeviceStanding::Foreign(pool) => println!("{}: belongs to pool {pool}", report.name),
+            DeviceStanding::Unknown => println!("{}: not recognised", report.name),
+            DeviceStanding::Member(_) | DeviceStanding::Damaged(_) => {}
+        }
+    }
+}
+
+/// Runs one task on one core over these devices.
+fn on_one_core<T, F>(
+    devices: Vec<OpenDevice>,
+    task: impl Fn(ashlar_engine::runtime::glommio::GlommioRuntime) -> F + Clone + Send + 'static,
+) -> Result<T, PoolError>
+where
+    T: Send + 'static,
+    F: Future<Output = T> + 'static,
+{
+    let config = LaunchConfig {
+        cpus: affinity_cpus().into_iter().take(1).collect(),
+        arena_bytes: ARENA_BYTES,
+        reserve_bytes: ARENA_BYTES,
+        devices,
+        signals: false,
+        on_task_panic: None,
+    };
+    let (to, from) = mpsc::channel();
+    launch(config, move |runtime| {
+        let (to, task) = (to.clone(), task.clone());
+        async move {
+            // Nobody listens only when the launching thread is gone, and then nobody minds.
+            let _sent = to.send(task(runtime).await);
+        }
+    })
+    .map_err(PoolError::Launch)?;
+    from.recv().map_err(|_gone| PoolError::Engine("the core ended without an answer".to_owned()))
+}

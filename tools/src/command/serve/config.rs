@@ -1,0 +1,148 @@
+//! The configuration file of a real pool: TOML, unknown fields refused.
+
+use super::keys::Keys;
+use super::ServeOptions;
+use crate::output::parse_size;
+use std::fmt;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+
+/// Without `memory`, bytes.
+pub(crate) const MEMORY_DEFAULT: u64 = 1 << 30;
+
+/// The file as written.
+#[derive(Debug, Clone, serde::Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ServeConfig {
+    /// Paths of the pool's devices.
+    devices: Vec<PathBuf>,
+    /// Where to listen.
+    #[serde(default = "default_listen")]
+    listen: SocketAddr,
+    /// Cores, if not all that the CPU affinity allows.
+    cores: Option<usize>,
+    /// Memory budget, as `4GiB`.
+    memory: Option<String>,
+    /// Region that signatures name.
+    #[serde(default = "default_region")]
+    region: String,
+    /// Domains under which buckets are hosts.
+    #[serde(default)]
+    domains: Vec<String>,
+    /// Who may sign requests.
+    credentials: Keys,
+}
+
+/// Why a configuration is refused.
+#[derive(Debug)]
+pub enum ConfigError {
+    /// The file cannot be read.
+    Io {
+        /// Which file.
+        path: PathBuf,
+        /// Why.
+        error: std::io::Error,
+    },
+    /// It is not what it should be; the parser says where.
+    Syntax {
+        /// Which file.
+        path: PathBuf,
+        /// The parser's words.
+        error: Box<toml::de::Error>,
+    },
+    /// `memory` is no size.
+    Memory,
+    /// No devices are named.
+    NoDevices,
+    /// The secret is too short to be one.
+    WeakSecret,
+}
+
+impl fmt::Display for ConfigError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Io { path, error } => write!(f, "{}: {error}", path.display()),
+            Self::Syntax { path, error } => write!(f, "{}: {error}", path.display()),
+            Self::Memory => write!(f, "memory must be a size such as \"4GiB\""),
+            Self::NoDevices => write!(f, "devices must name the pool's devices"),
+            Self::WeakSecret => write!(f, "credentials.secret_key must have at least 16 characters"),
+        }
+    }
+}
+
+impl std::error::Error for ConfigError {}
+
+fn default_listen() -> SocketAddr {
+    SocketAddr::from(([127, 0, 0, 1], 9000))
+}
+
+fn default_region() -> String {
+    "us-east-1".to_owned()
+}
+
+impl ServeConfig {
+    /// Reads a file.
+    ///
+    /// # Errors
+    /// When it cannot be read, or holds a field that is not known.
+    pub fn load(path: &Path) -> Result<Self, ConfigError> {
+        let text = std::fs::read_to_string(path)
+            .map_err(|error| ConfigError::Io { path: path.to_path_buf(), error })?;
+        toml::from_str(&text)
+            .map_err(|error| ConfigError::Syntax { path: path.to_path_buf(), error: Box::new(error) })
+    }
+
+    /// What it means.
+    ///
+    /// # Errors
+    /// When a value makes no sense.
+    pub fn check(self) -> Result<ServeOptions, ConfigError> {
+        if self.devices.is_empty() {
+            return Err(ConfigError::NoDevices);
+        }
+        if self.credentials.secret_key.len() < 16 {
+            return Err(ConfigError::WeakSecret);
+        }
+        let memory = match self.memory {
+            Some(text) => parse_size(&text).map_err(|_syntax| ConfigError::Memory)?,
+            None => MEMORY_DEFAULT,
+        };
+        Ok(ServeOptions {
+            devices: self.devices,
+            create: None,
+            listen: self.listen,
+            cores: self.cores,
+            memory,
+            keys: self.credentials,
+            show_secret: false,
+            region: self.region,
+            domains: self.domains,
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const GOOD: &str = "devices = [\"/dev/a\", \"/dev/b\"]\nmemory = \"2GiB\"\n\
+                        [credentials]\naccess_key = \"A\"\nsecret_key = \"0123456789abcdef\"\n";
+
+    #[test]
+    fn a_good_file_is_understood() {
+        let config: ServeConfig = toml::from_str(GOOD).unwrap();
+        let options = config.check().unwrap();
+        assert_eq!((options.memory, options.devices.len(), options.listen.port()), (2 << 30, 2, 9000));
+    }
+
+    #[test]
+    fn unknown_fields_are_refused() {
+        assert!(toml::from_str::<ServeConfig>(&format!("colour = \"red\"\n{GOOD}")).is_err());
+    }
+
+    #[test]
+    fn a_weak_secret_is_refused() {
+        let config: ServeConfig = toml::from_str(&GOOD.replace("0123456789abcdef", "minioadmin")).unwrap();
+        assert!(matches!(config.check(), Err(ConfigError::WeakSecret)));
+    }
+}
