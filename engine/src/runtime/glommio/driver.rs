@@ -98,7 +98,6 @@ impl Driver {
             self.drained.set(true);
             core.shared.drained.fetch_add(1, Ordering::AcqRel);
             core.notify_others();
-            return false;
         }
         core.shared.drained.load(Ordering::Acquire) == core.shared.mail.len()
             && !core.post.is_wanted()
