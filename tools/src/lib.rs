@@ -6,7 +6,11 @@
 //!
 //! Layers, top first; a module imports only from those after it.
 #![forbid(unsafe_code)]
-#![expect(clippy::print_stderr, clippy::print_stdout, reason = "these programs talk to a person in a terminal")]
+#![expect(
+    clippy::print_stderr,
+    clippy::print_stdout,
+    reason = "these programs talk to a person in a terminal"
+)]
 
 pub mod cli;
 

@@ -2,6 +2,7 @@
 
 use super::body::{Body, Object};
 use super::{Engine, unexpected};
+use crate::body::BodyPlace;
 use crate::body::BodySpace;
 use crate::error::EngineError;
 use crate::limits::{LIST_MAX, PARTS_INLINE_MAX, PARTS_PER_PAGE};
@@ -9,7 +10,6 @@ use crate::number::to_u32;
 use crate::runtime::{CoreId, Runtime};
 use crate::shard::{ListCall, PublishCall, Reply, Request};
 use crate::types::{Bucket, Condition, ListEntry, ListPage, ListQuery, ObjectMeta, Published};
-use crate::body::BodyPlace;
 use ashlar_disk_format::part_page;
 use ashlar_disk_format::value::PartTable;
 use futures_util::future::join_all;
@@ -53,7 +53,11 @@ impl<R: Runtime> Engine<R> {
     pub async fn lookup(&self, bucket: &Bucket, key: &[u8]) -> Result<Option<Object>, EngineError> {
         let guard = Rc::new(self.enter()?);
         let owner = self.shard.router.object(bucket.id, key);
-        let Reply::Object(record) = self.ask(owner, Request::Lookup { bucket: bucket.id, key: key.to_vec() }).await? else { return Err(unexpected()) };
+        let Reply::Object(record) =
+            self.ask(owner, Request::Lookup { bucket: bucket.id, key: key.to_vec() }).await?
+        else {
+            return Err(unexpected());
+        };
         Ok(record.map(|record| Object { record, key: key.to_vec(), guard }))
     }
 

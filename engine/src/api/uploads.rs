@@ -42,7 +42,11 @@ impl<R: Runtime> Engine<R> {
     ) -> Result<Option<Upload>, EngineError> {
         let _guard = self.enter()?;
         let owner = self.shard.router.object(bucket.id, key);
-        let Reply::Upload(upload) = self.ask(owner, Request::Upload { bucket: bucket.id, key: key.to_vec(), id }).await? else { return Err(unexpected()) };
+        let Reply::Upload(upload) =
+            self.ask(owner, Request::Upload { bucket: bucket.id, key: key.to_vec(), id }).await?
+        else {
+            return Err(unexpected());
+        };
         Ok(upload.map(|upload| *upload))
     }
 
@@ -150,7 +154,11 @@ impl<R: Runtime> Engine<R> {
     pub async fn abort_upload(&self, bucket: &Bucket, key: &[u8], id: UploadId) -> Result<(), EngineError> {
         let _guard = self.enter()?;
         let owner = self.shard.router.object(bucket.id, key);
-        let Reply::Done = self.ask(owner, Request::Abort { bucket: bucket.id, key: key.to_vec(), id }).await? else { return Err(unexpected()) };
+        let Reply::Done =
+            self.ask(owner, Request::Abort { bucket: bucket.id, key: key.to_vec(), id }).await?
+        else {
+            return Err(unexpected());
+        };
         Ok(())
     }
 }
@@ -163,9 +171,9 @@ fn merge(pages: Vec<UploadPage>, max: usize) -> UploadPage {
     let mut lines: Vec<(Line, Option<Upload>)> = Vec::new();
     for page in pages {
         lines.extend(page.prefixes.into_iter().map(|prefix| ((prefix, None), None)));
-        lines.extend(page.uploads.into_iter().map(|upload| {
-            ((upload.key.clone(), Some(upload.id)), Some(upload))
-        }));
+        lines.extend(
+            page.uploads.into_iter().map(|upload| ((upload.key.clone(), Some(upload.id)), Some(upload))),
+        );
     }
     lines.sort_by(|(a, _), (b, _)| a.cmp(b));
     lines.dedup_by(|(a, _), (b, _)| a == b);

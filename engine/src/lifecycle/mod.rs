@@ -16,6 +16,6 @@ mod start;
 mod survey;
 
 pub(crate) use node::Node;
-pub use survey::{Survey, survey};
-pub use start::{EngineMesh, EngineOptions, StartError, StartReport};
 pub(crate) use start::start;
+pub use start::{EngineMesh, EngineOptions, StartError, StartReport};
+pub use survey::{Survey, survey};

@@ -1,12 +1,12 @@
 //! One core's end of all calls: receives them, answers them.
 
 use super::coordinator::Coordinator;
+use super::start::EngineOptions;
 use crate::error::EngineError;
 use crate::mesh::Post;
 use crate::pool::{PoolLink, PoolReply, PoolRequest, PoolView};
 use crate::runtime::{CoreId, Device, Runtime, TaskQueue};
 use crate::shard::{Reply, Request, Shard, ShardSeed, ShardSizes, run_committer};
-use super::start::EngineOptions;
 use crate::sync::{Event, answer};
 use ashlar_disk_format::layout::DeviceLayout;
 use futures_util::future::LocalBoxFuture;
@@ -130,7 +130,10 @@ impl<R: Runtime> Node<R> {
         Ok(view)
     }
 
-    #[expect(clippy::wildcard_enum_match_arm, reason = "the rest is the shard's, whose own match is exhaustive")]
+    #[expect(
+        clippy::wildcard_enum_match_arm,
+        reason = "the rest is the shard's, whose own match is exhaustive"
+    )]
     async fn handle(self: &Rc<Self>, request: Request) -> Result<Reply, EngineError> {
         match request {
             Request::Pool(request) => {
@@ -160,7 +163,10 @@ impl<R: Runtime> Node<R> {
         }
     }
 
-    #[expect(clippy::wildcard_enum_match_arm, reason = "the rest are operations, whose own match is exhaustive")]
+    #[expect(
+        clippy::wildcard_enum_match_arm,
+        reason = "the rest are operations, whose own match is exhaustive"
+    )]
     async fn handle_on_shard(
         self: &Rc<Self>,
         shard: Rc<Shard<R>>,

@@ -113,8 +113,7 @@ fn owned_devices<R: Runtime>(runtime: &R, identified: &Identified, segment_bytes
             let position = identified.present.iter().find(|(index, _)| *index == entry.index);
             let device = position.and_then(|(_, position)| devices.get(*position));
             let bytes = device.map_or(entry.bytes, |device| device.info().bytes);
-            let segments =
-                DeviceLayout::new(bytes, segment_bytes).map_or(0, |layout| layout.segment_count());
+            let segments = DeviceLayout::new(bytes, segment_bytes).map_or(0, |layout| layout.segment_count());
             OwnedDevice {
                 index: entry.index,
                 segments,

@@ -69,8 +69,7 @@ pub(crate) async fn replay<R: Runtime>(
         sequence: start.position.next_sequence.0,
         epoch: start.epoch,
     };
-    let mut done =
-        Replayed { end: (at.descriptor.group, at.row), rows: 0, findings: Vec::new() };
+    let mut done = Replayed { end: (at.descriptor.group, at.row), rows: 0, findings: Vec::new() };
     let mut last: Option<(Rc<GroupDescriptor>, RowOffset, ChunkHeader)> = None;
     loop {
         let found = find_header(view, &at, at.row).await?;
@@ -145,10 +144,7 @@ async fn find_header<R: Runtime>(
 
 /// The next row of this log behind a place where none can be read, within the reach of the tallest
 /// row and the link that may follow it.
-async fn look_ahead<R: Runtime>(
-    view: &PoolView<R>,
-    at: &Cursor,
-) -> Result<Option<ChunkHeader>, EngineError> {
+async fn look_ahead<R: Runtime>(view: &PoolView<R>, at: &Cursor) -> Result<Option<ChunkHeader>, EngineError> {
     let reach = (CHUNK_BYTES_MAX + LINK_HEIGHT_BYTES).div_ceil(WRITE_UNIT);
     for step in 1..=reach {
         let row = RowOffset(at.row.0 + step);
@@ -181,11 +177,10 @@ async fn read_payload<R: Runtime>(
     let group = &at.descriptor;
     let place = RowPlace { row: at.row, height: header.height, data_count: header.data_count };
     let good = gather(view, arena, group, place, None).await?;
-    let good: Vec<GoodChunk> =
-        good
-            .into_iter()
-            .filter(|chunk| chunk.header.sequence == header.sequence && chunk.header.epoch == header.epoch)
-            .collect();
+    let good: Vec<GoodChunk> = good
+        .into_iter()
+        .filter(|chunk| chunk.header.sequence == header.sequence && chunk.header.epoch == header.epoch)
+        .collect();
     let data_count = usize::from(header.data_count);
     if good.len() < data_count {
         return Ok(None);

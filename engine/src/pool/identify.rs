@@ -212,8 +212,7 @@ fn assign(superblock: Superblock, found: &[Found]) -> Identified {
         label.pool_name.clone_from(&name);
     }
     let here = |index: DeviceIndex| present.iter().any(|(found, _)| *found == index);
-    let missing =
-        superblock.devices.iter().map(|entry| entry.index).filter(|index| !here(*index)).collect();
+    let missing = superblock.devices.iter().map(|entry| entry.index).filter(|index| !here(*index)).collect();
     Identified { superblock, name, present, missing, reports, relabel }
 }
 

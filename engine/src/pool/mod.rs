@@ -18,8 +18,8 @@ mod superblocks;
 mod view;
 
 pub use create::{CreateError, CreateOptions, create_pool};
-pub use identify::{DeviceReport, DeviceStanding, IdentifyError, Identified, identify};
 pub(crate) use identify::rewrite_labels;
+pub use identify::{DeviceReport, DeviceStanding, Identified, IdentifyError, identify};
 pub(crate) use ledger::Side;
 pub(crate) use owner::{OwnedDevice, OwnerGroup, PoolOwner, data_bytes};
 pub(crate) use superblocks::write_superblocks;

@@ -1,8 +1,8 @@
 //! Byte strings of any length as pages: checkpoints, and whatever else is written whole.
 
 use super::pages::RowPages;
-use crate::error::EngineError;
 use super::read::read_extent;
+use crate::error::EngineError;
 use crate::pool::PoolView;
 use crate::runtime::Runtime;
 use ashlar_disk_format::extent::Extent;

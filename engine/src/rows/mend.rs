@@ -148,11 +148,8 @@ pub(crate) async fn rebuild<R: Runtime>(
         sources.iter().map(|source| (source.member, &source.bytes.bytes()[start..end])).collect();
     let codec = view.codec(group.shape);
     let data_count = usize::from(first.header.data_count);
-    let rebuilt = codec.reconstruct(
-        data_count,
-        &present,
-        &mut [(wanted, &mut chunk.bytes_mut()[start..end])],
-    );
+    let rebuilt =
+        codec.reconstruct(data_count, &present, &mut [(wanted, &mut chunk.bytes_mut()[start..end])]);
     if rebuilt.is_err() {
         return Err(EngineError::Unrecoverable {
             group: group.group,

@@ -8,6 +8,10 @@ pub mod glommio;
 pub mod sim;
 pub mod contract;
 
+/// The back-end of real cores, devices and sockets, under a name that says what it is for: programs
+/// start it without knowing what it is made of.
+pub use glommio as native;
+
 pub use contract::{
     CoreId, Device, DeviceError, DeviceInfo, Durability, Listener, Monotonic, NetError, Runtime, SendParts,
     Stream, TaskQueue, WallTime,

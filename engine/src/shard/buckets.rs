@@ -67,8 +67,7 @@ impl<R: Runtime> Shard<R> {
             return Err(EngineError::Full);
         }
         let created = super::objects::milliseconds(self.view.runtime.wall());
-        let record =
-            BucketRecord { id, name, created_ms: created, owner, region, state: BucketState::Live };
+        let record = BucketRecord { id, name, created_ms: created, owner, region, state: BucketState::Live };
         let value = PlannedValue::Ready(encode_bucket(&record));
         self.submit_bucket(&record.name, Planned::Put { key, value }).await?;
         self.everywhere(|| BucketStep::Install(record.clone())).await?;
@@ -113,10 +112,7 @@ impl<R: Runtime> Shard<R> {
     }
 
     /// Takes one step on every core, this one included, one after another.
-    async fn everywhere(
-        self: &Rc<Self>,
-        step: impl Fn() -> BucketStep,
-    ) -> Result<Vec<Reply>, EngineError> {
+    async fn everywhere(self: &Rc<Self>, step: impl Fn() -> BucketStep) -> Result<Vec<Reply>, EngineError> {
         let mut replies = Vec::new();
         for core in 0..self.view.runtime.cores() {
             let core = CoreId(core);

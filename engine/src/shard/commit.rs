@@ -21,9 +21,7 @@ use ashlar_disk_format::constants::{CRC_BLOCK, HEIGHT_MAX};
 use ashlar_disk_format::extent::Extent;
 use ashlar_disk_format::record::{Batch, Mutation, Record, encode_record, encoded_len};
 use ashlar_disk_format::units::{Generation, GroupId, Height, RowOffset, VirtualShard};
-use ashlar_disk_format::value::{
-    Body, BodyEntry, ObjectRecord, PartRecord, encode_object, encode_part,
-};
+use ashlar_disk_format::value::{Body, BodyEntry, ObjectRecord, PartRecord, encode_object, encode_part};
 use std::ops::Range;
 use std::rc::Rc;
 
@@ -48,10 +46,18 @@ pub(crate) enum PlannedValue {
 /// One mutation of a change.
 #[derive(Debug)]
 pub(crate) enum Planned {
-    Put { key: Vec<u8>, value: PlannedValue },
-    Delete { key: Vec<u8> },
+    Put {
+        key: Vec<u8>,
+        value: PlannedValue,
+    },
+    Delete {
+        key: Vec<u8>,
+    },
     /// Every key with this prefix; `keys` are those that exist now, under the lock of the upload.
-    DeletePrefix { prefix: Vec<u8>, keys: Vec<Vec<u8>> },
+    DeletePrefix {
+        prefix: Vec<u8>,
+        keys: Vec<Vec<u8>>,
+    },
 }
 
 /// An atomic change of one virtual shard, and what it means for space and counters.
@@ -94,9 +100,7 @@ impl Change {
 
     fn batch(&self, payload: &[Extent]) -> Batch {
         let mutations = self.mutations.iter().map(|planned| match planned {
-            Planned::Put { key, value } => {
-                Mutation { key: key.clone(), value: Some(value.encode(payload)) }
-            }
+            Planned::Put { key, value } => Mutation { key: key.clone(), value: Some(value.encode(payload)) },
             Planned::Delete { key } => Mutation { key: key.clone(), value: None },
             Planned::DeletePrefix { prefix, .. } => {
                 let mut key = vec![DELETE_PREFIX];

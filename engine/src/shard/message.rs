@@ -101,17 +101,45 @@ pub(crate) struct ShardSnapshot {
 #[derive(Debug)]
 pub(crate) enum Request {
     Pool(PoolRequest),
-    Lookup { bucket: BucketId, key: Vec<u8> },
+    Lookup {
+        bucket: BucketId,
+        key: Vec<u8>,
+    },
     Publish(Box<PublishCall>),
-    Delete { bucket: BucketId, key: Vec<u8>, condition: Condition },
+    Delete {
+        bucket: BucketId,
+        key: Vec<u8>,
+        condition: Condition,
+    },
     List(Box<ListCall>),
-    CreateUpload { bucket: BucketId, key: Vec<u8>, init: UploadInit },
-    Upload { bucket: BucketId, key: Vec<u8>, id: UploadId },
+    CreateUpload {
+        bucket: BucketId,
+        key: Vec<u8>,
+        init: UploadInit,
+    },
+    Upload {
+        bucket: BucketId,
+        key: Vec<u8>,
+        id: UploadId,
+    },
     PutPart(Box<PartCall>),
-    ListParts { bucket: BucketId, key: Vec<u8>, id: UploadId, after: u16, max: usize },
-    ListUploads { bucket: BucketId, query: Box<UploadQuery> },
+    ListParts {
+        bucket: BucketId,
+        key: Vec<u8>,
+        id: UploadId,
+        after: u16,
+        max: usize,
+    },
+    ListUploads {
+        bucket: BucketId,
+        query: Box<UploadQuery>,
+    },
     Complete(Box<CompleteCall>),
-    Abort { bucket: BucketId, key: Vec<u8>, id: UploadId },
+    Abort {
+        bucket: BucketId,
+        key: Vec<u8>,
+        id: UploadId,
+    },
     Bucket(BucketStep),
     /// Open your share of the index.
     Seed(Box<ShardSeed>),

@@ -18,10 +18,9 @@ mod state;
 mod uploads;
 
 pub(crate) use commit::{DELETE_PREFIX, run_committer};
-pub(crate) use objects::held_by;
 pub(crate) use message::{
-    BucketStep, CompleteCall, ListCall, PartCall, PublishCall, Reply, Request, ShardSeed,
-    ShardSnapshot,
+    BucketStep, CompleteCall, ListCall, PartCall, PublishCall, Reply, Request, ShardSeed, ShardSnapshot,
 };
+pub(crate) use objects::held_by;
 pub(crate) use router::{Router, vshard_of_key};
 pub(crate) use state::{CounterDelta, Shard, ShardSizes};

@@ -135,8 +135,7 @@ impl<R: Runtime> Shard<R> {
         self.live_bucket(bucket)?;
         let Some(current) = self.lookup(bucket, key).await? else { return Ok(false) };
         check_condition(condition, Some(&current.etag))?;
-        let counters =
-            CounterDelta { bucket, objects: -1, bytes: -to_i64(current.size), uploads: 0 };
+        let counters = CounterDelta { bucket, objects: -1, bytes: -to_i64(current.size), uploads: 0 };
         self.submit(|answer| Change {
             shard: virtual_shard(bucket, key),
             mutations: vec![Planned::Delete { key: index_key.clone() }],
@@ -172,7 +171,10 @@ mod tests {
         assert_eq!(check_condition(&matching(one()), Some(&other)), Err(EngineError::PreconditionFailed));
         assert_eq!(check_condition(&matching(EtagMatch::Any), Some(&other)), Ok(()));
         assert_eq!(check_condition(&unless(EtagMatch::Any), None), Ok(()));
-        assert_eq!(check_condition(&unless(EtagMatch::Any), Some(&current)), Err(EngineError::PreconditionFailed));
+        assert_eq!(
+            check_condition(&unless(EtagMatch::Any), Some(&current)),
+            Err(EngineError::PreconditionFailed)
+        );
         assert_eq!(check_condition(&unless(one()), Some(&other)), Ok(()));
         assert_eq!(check_condition(&unless(one()), Some(&current)), Err(EngineError::PreconditionFailed));
     }

@@ -63,7 +63,6 @@ impl<R: Runtime> Shard<R> {
         })
     }
 
-
     /// The checkpoint is over, durable or given up.
     pub(crate) fn snapshot_done(&self) {
         self.view.ledger.join();

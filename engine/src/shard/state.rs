@@ -97,8 +97,7 @@ impl<R: Runtime> Shard<R> {
         let log = LogId(core.0);
         let router = Router::new(runtime.cores());
         let announcements: Rc<RefCell<Vec<GroupDescriptor>>> = Rc::default();
-        let writer =
-            |kind| Rc::new(DataWriter::new(Rc::clone(&view), kind, log, Rc::clone(&announcements)));
+        let writer = |kind| Rc::new(DataWriter::new(Rc::clone(&view), kind, log, Rc::clone(&announcements)));
         let data = writer(GroupKind::Data);
         let index_rows = writer(GroupKind::Index);
         let pages = RowPages::new(Rc::clone(&view), Rc::clone(&index_rows));
@@ -191,9 +190,7 @@ impl<R: Runtime> Shard<R> {
         let announcements = self.announcements.borrow();
         announcements
             .iter()
-            .map(|descriptor| {
-                encoded_len(&ashlar_disk_format::record::Record::GroupOpen(descriptor.clone()))
-            })
+            .map(|descriptor| encoded_len(&ashlar_disk_format::record::Record::GroupOpen(descriptor.clone())))
             .sum()
     }
 
@@ -217,9 +214,7 @@ impl<R: Runtime> Shard<R> {
     /// All counters that are not zero.
     pub(super) fn counters(&self) -> Vec<BucketCounter> {
         let counters = self.counters.borrow();
-        let moved = |counter: &&BucketCounter| {
-            (counter.objects, counter.bytes, counter.uploads) != (0, 0, 0)
-        };
+        let moved = |counter: &&BucketCounter| (counter.objects, counter.bytes, counter.uploads) != (0, 0, 0);
         counters.values().filter(moved).cloned().collect()
     }
 

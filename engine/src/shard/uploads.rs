@@ -219,7 +219,10 @@ impl<R: Runtime> Shard<R> {
         let release = stored.into_iter().flat_map(|part| part.record.body.0).collect();
         self.submit(|answer| Change {
             shard: virtual_shard(bucket, key),
-            mutations: vec![Planned::Delete { key: index_key.clone() }, Planned::DeletePrefix { prefix, keys }],
+            mutations: vec![
+                Planned::Delete { key: index_key.clone() },
+                Planned::DeletePrefix { prefix, keys },
+            ],
             payload: None,
             hold: BodySpace::default(),
             release,

@@ -1,7 +1,7 @@
 //! Opening devices, and looking at them before they are overwritten.
 
 use ashlar_disk_format::constants::LABEL_MAGIC;
-use ashlar_engine::runtime::glommio::{Contents, OpenDevice, OpenError, OpenOptions, what_is_on};
+use ashlar_engine::runtime::native::{Contents, OpenDevice, OpenError, OpenOptions, what_is_on};
 use std::fmt;
 use std::path::{Path, PathBuf};
 
@@ -50,7 +50,9 @@ impl std::error::Error for DeviceProblem {}
 ///
 /// # Errors
 /// When another process uses one of them: two servers on one pool would destroy it.
-pub(crate) fn open_present(paths: &[PathBuf]) -> Result<(Vec<OpenDevice>, Vec<DeviceProblem>), DeviceProblem> {
+pub(crate) fn open_present(
+    paths: &[PathBuf],
+) -> Result<(Vec<OpenDevice>, Vec<DeviceProblem>), DeviceProblem> {
     let mut devices = Vec::new();
     let mut absent = Vec::new();
     for path in paths {

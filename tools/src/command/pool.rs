@@ -4,7 +4,7 @@ use crate::command::devices::{DeviceProblem, check_empty, open_present, open_to_
 use crate::output::{Table, format_size};
 use ashlar_disk_format::code::CodeShape;
 use ashlar_engine::pool::{CreateOptions, DeviceStanding, create_pool};
-use ashlar_engine::runtime::glommio::{
+use ashlar_engine::runtime::native::{
     LaunchConfig, LaunchError, OpenDevice, affinity_cpus, create_file_device, launch,
 };
 use ashlar_engine::{Survey, survey};
@@ -104,9 +104,11 @@ pub fn status(paths: &[PathBuf]) -> Result<(), PoolError> {
         eprintln!("ashlar: warning: {problem}");
     }
     let names: Vec<String> = devices.iter().map(|device| device.info().name.clone()).collect();
-    let found = on_one_core(devices, |runtime| async move {
-        survey(&runtime).await.map_err(|error| error.to_string())
-    })?;
+    let found =
+        on_one_core(
+            devices,
+            |runtime| async move { survey(&runtime).await.map_err(|error| error.to_string()) },
+        )?;
     print_survey(&found.map_err(PoolError::Engine)?, &names);
     Ok(())
 }
@@ -117,21 +119,20 @@ fn print_survey(survey: &Survey, names: &[String]) {
     println!("code         {} (survives the loss of any {})", superblock.shape, superblock.shape.m);
     println!("closed       {}", if superblock.clean { "in order" } else { "not yet, or not in order" });
     println!("objects      {} (by the last checkpoint)", survey.objects);
-    println!(
-        "live data    {} of {}",
-        format_size(survey.live_bytes),
-        format_size(survey.capacity_bytes)
-    );
+    println!("live data    {} of {}", format_size(survey.live_bytes), format_size(survey.capacity_bytes));
     for (lost, groups) in survey.redundancy.iter().enumerate().filter(|(_, groups)| **groups > 0) {
-        println!("redundancy   {groups} groups with {lost} of {} members missing", superblock.shape.members());
+        println!(
+            "redundancy   {groups} groups with {lost} of {} members missing",
+            superblock.shape.members()
+        );
     }
     let mut table = Table::new(&["device", "size", "state", "path"]);
     for entry in &superblock.devices {
         let position = survey.identified.present.iter().find(|(index, _)| *index == entry.index);
         let path = position.and_then(|(_, position)| names.get(*position)).cloned();
-        let report = path.as_ref().and_then(|path| {
-            survey.identified.reports.iter().find(|report| report.name == *path)
-        });
+        let report = path
+            .as_ref()
+            .and_then(|path| survey.identified.reports.iter().find(|report| report.name == *path));
         let state = match report.map(|report| report.standing) {
             None => "MISSING".to_owned(),
             Some(DeviceStanding::Damaged(_)) => "damaged label or superblock".to_owned(),
@@ -157,7 +158,7 @@ fn print_survey(survey: &Survey, names: &[String]) {
 /// Runs one task on one core over these devices.
 fn on_one_core<T, F>(
     devices: Vec<OpenDevice>,
-    task: impl Fn(ashlar_engine::runtime::glommio::GlommioRuntime) -> F + Clone + Send + 'static,
+    task: impl Fn(ashlar_engine::runtime::native::NativeRuntime) -> F + Clone + Send + 'static,
 ) -> Result<T, PoolError>
 where
     T: Send + 'static,

@@ -33,6 +33,8 @@ mod timer;
 mod tests;
 
 pub use self::core::GlommioRuntime;
+/// The same, by the name that programs use.
+pub use self::core::GlommioRuntime as NativeRuntime;
 pub use device::GlommioDevice;
 pub use facts::{CpuFacts, affinity_cpus, cpu_facts};
 pub use launch::{LaunchConfig, LaunchError, LaunchWarning, launch};

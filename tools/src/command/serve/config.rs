@@ -1,7 +1,7 @@
 //! The configuration file of a real pool: TOML, unknown fields refused.
 
-use super::keys::Keys;
 use super::ServeOptions;
+use super::keys::Keys;
 use crate::output::parse_size;
 use std::fmt;
 use std::net::SocketAddr;

@@ -3,16 +3,16 @@
 use super::keys::Keys;
 use ashlar_engine::pool::{CreateOptions, DeviceStanding, create_pool};
 use ashlar_engine::runtime::Runtime as _;
-use ashlar_engine::runtime::glommio::GlommioRuntime;
+use ashlar_engine::runtime::native::NativeRuntime;
 use ashlar_engine::{Engine, EngineMesh, EngineOptions, StartReport};
 use ashlar_s3::server::{Served, ServerConfig, serve};
 use rustix::net::{AddressFamily, SocketFlags, SocketType};
 use std::net::SocketAddr;
 use std::os::fd::OwnedFd;
 use std::rc::Rc;
+use std::sync::Arc;
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU16, Ordering};
-use std::sync::Arc;
 use std::time::Duration;
 
 /// How often a core that waits for the others looks again.
@@ -89,7 +89,7 @@ pub(super) fn reserve_address(address: SocketAddr) -> std::io::Result<ReservedAd
 }
 
 /// The main task of one core.
-pub(super) async fn run_core(runtime: GlommioRuntime, mesh: EngineMesh, shared: Arc<Shared>) {
+pub(super) async fn run_core(runtime: NativeRuntime, mesh: EngineMesh, shared: Arc<Shared>) {
     let leads = runtime.core().0 == 0;
     if leads && let Err(message) = make_pool(&runtime, &shared).await {
         shared.fail(message);
@@ -124,14 +124,14 @@ pub(super) async fn run_core(runtime: GlommioRuntime, mesh: EngineMesh, shared: 
     let _set = shared.closed.set(());
 }
 
-async fn make_pool(runtime: &GlommioRuntime, shared: &Shared) -> Result<(), String> {
+async fn make_pool(runtime: &NativeRuntime, shared: &Shared) -> Result<(), String> {
     let Some(options) = &shared.plan.create else { return Ok(()) };
     create_pool(runtime, options).await.map(|_pool| ()).map_err(|error| error.to_string())
 }
 
 async fn serve_core(
-    runtime: &GlommioRuntime,
-    engine: &Engine<GlommioRuntime>,
+    runtime: &NativeRuntime,
+    engine: &Engine<NativeRuntime>,
     shared: &Shared,
     report: Option<&StartReport>,
 ) -> Result<(), String> {
@@ -145,8 +145,7 @@ async fn serve_core(
         }
         announce(plan, report);
     }
-    let mut config =
-        ServerConfig::new(&plan.region).with_key(&plan.keys.access_key, &plan.keys.secret_key);
+    let mut config = ServerConfig::new(&plan.region).with_key(&plan.keys.access_key, &plan.keys.secret_key);
     config.base_domains.clone_from(&plan.domains);
     let stop = runtime.shutdown();
     match serve(runtime.clone(), engine.clone(), listener, Rc::new(config), stop).await {
@@ -165,10 +164,16 @@ fn announce(plan: &Plan, report: &StartReport) {
         match device.standing {
             DeviceStanding::Member(_) => {}
             DeviceStanding::Damaged(index) => {
-                eprintln!("ashlar: WARNING: device {index} ({}) has damaged labels or superblocks; they were written again", device.name);
+                eprintln!(
+                    "ashlar: WARNING: device {index} ({}) has damaged labels or superblocks; they were written again",
+                    device.name
+                );
             }
             DeviceStanding::Foreign(pool) => {
-                eprintln!("ashlar: WARNING: {} belongs to another pool ({pool}) and is not used", device.name);
+                eprintln!(
+                    "ashlar: WARNING: {} belongs to another pool ({pool}) and is not used",
+                    device.name
+                );
             }
             DeviceStanding::Unknown => {
                 eprintln!("ashlar: WARNING: {} is not recognised and is not used", device.name);
@@ -198,7 +203,10 @@ fn announce(plan: &Plan, report: &StartReport) {
     }
     let secret = if plan.show_secret { plan.keys.secret_key.as_str() } else { "…" };
     println!("\nto try it:");
-    println!("  export AWS_ACCESS_KEY_ID={} AWS_SECRET_ACCESS_KEY={secret} AWS_REGION={}", plan.keys.access_key, plan.region);
+    println!(
+        "  export AWS_ACCESS_KEY_ID={} AWS_SECRET_ACCESS_KEY={secret} AWS_REGION={}",
+        plan.keys.access_key, plan.region
+    );
     println!("  aws --endpoint-url {endpoint} s3 mb s3://first");
     println!("  aws --endpoint-url {endpoint} s3 cp README.md s3://first/");
     println!("  aws --endpoint-url {endpoint} s3 ls s3://first");

@@ -1,9 +1,9 @@
 //! The embedded default: six files in a folder as a 4+2 pool.
 
-use super::keys::Keys;
 use super::ServeOptions;
+use super::keys::Keys;
 use ashlar_disk_format::code::{CodeFamily, CodeShape};
-use ashlar_engine::runtime::glommio::{OpenError, create_file_device};
+use ashlar_engine::runtime::native::{OpenError, create_file_device};
 use std::fmt;
 use std::fs;
 use std::io::Write as _;
@@ -121,8 +121,7 @@ fn stored_keys(folder: &Path) -> Result<Keys, DemoError> {
     }
     let keys = Keys::generate();
     let Ok(text) = toml::to_string(&keys) else { return Err(DemoError::Keys { path }) };
-    let mut file =
-        fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(&path).map_err(io)?;
+    let mut file = fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(&path).map_err(io)?;
     file.write_all(text.as_bytes()).map_err(io)?;
     file.sync_all().map_err(io)?;
     Ok(keys)

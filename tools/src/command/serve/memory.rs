@@ -52,7 +52,9 @@ mod tests {
 
     #[test]
     fn no_share_exceeds_the_budget() {
-        for (budget, cores) in [(256u64 << 20, 2), (512 << 20, 2), (1 << 30, 1), (1 << 30, 16), (64 << 30, 64)] {
+        for (budget, cores) in
+            [(256u64 << 20, 2), (512 << 20, 2), (1 << 30, 1), (1 << 30, 16), (64 << 30, 64)]
+        {
             let share = share(budget, cores).unwrap();
             let core = share.arena_bytes
                 + share.reserve_bytes

@@ -16,7 +16,7 @@ use ashlar_disk_format::code::CodeShape;
 use ashlar_engine::EngineMesh;
 use ashlar_engine::pool::CreateOptions;
 use ashlar_engine::runtime::CoreId;
-use ashlar_engine::runtime::glommio::{LaunchConfig, LaunchError, affinity_cpus, launch};
+use ashlar_engine::runtime::native::{LaunchConfig, LaunchError, affinity_cpus, launch};
 use core::{Plan, Shared, run_core};
 use std::fmt;
 use std::net::SocketAddr;
@@ -128,11 +128,8 @@ fn run(options: ServeOptions) -> Result<(), ServeError> {
         eprintln!("ashlar: warning: {problem}");
     }
     let cores = u16::try_from(cpus.len()).unwrap_or(u16::MAX);
-    let create = options.create.map(|shape| CreateOptions {
-        name: "demo".to_owned(),
-        shape,
-        segment_bytes: None,
-    });
+    let create =
+        options.create.map(|shape| CreateOptions { name: "demo".to_owned(), shape, segment_bytes: None });
     let shared = Arc::new(Shared::new(Plan {
         create,
         address: reserved.address(),

@@ -1,3 +1,5 @@
+//! File devices through the ring: direct I/O, durability, locks, orphaned transfers.
+
 use super::super::super::contract::{CoreId, Device as _, DeviceError, Durability, Runtime as _, TaskQueue};
 use super::super::{Contents, OpenDevice, OpenError, OpenOptions, create_file_device, what_is_on};
 use super::{EXCLUSIVE, Folder, config, run};

@@ -1,3 +1,5 @@
+//! Starting and ending: launches, panics, shutdown.
+
 use super::super::super::contract::{CoreId, Listener as _, Runtime as _, TaskQueue};
 use super::super::{LaunchConfig, LaunchError, affinity_cpus, cpu_facts, launch};
 use super::{config, run};

@@ -1,3 +1,5 @@
+//! Sockets over loopback: echoes, deadlines, closing.
+
 use super::super::super::contract::{
     Listener as _, Monotonic, NetError, Runtime as _, SendParts, Stream as _,
 };

@@ -1,3 +1,5 @@
+//! Task queues, timers, notifications between cores, idling.
+
 use super::super::super::contract::{CoreId, Monotonic, Runtime as _, TaskQueue};
 use super::{config, run};
 use crate::sync::{Event, answer};

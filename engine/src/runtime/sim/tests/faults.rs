@@ -1,3 +1,5 @@
+//! Each fault of a simulated disk does what it says, and nothing else.
+
 use super::{SECTOR, boot, config, disk, only, read, write};
 use crate::runtime::contract::{Device as _, DeviceError, Durability, Runtime as _, TaskQueue};
 use crate::runtime::sim::{CutAt, DiskConfig, FaultPlan, Outcome, Pick, Sim, SimConfig, SimDisk, SimRuntime};

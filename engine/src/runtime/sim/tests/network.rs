@@ -1,3 +1,5 @@
+//! Simulated connections: split, delayed, reset, silent.
+
 use super::{NEVER, config, disk};
 use crate::buffer::BufferSlice;
 use crate::runtime::contract::{

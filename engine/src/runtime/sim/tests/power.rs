@@ -1,3 +1,5 @@
+//! Power cuts: what survives, what may be lost, what may be torn.
+
 use super::{SECTOR, boot, config, disk, only, read, write};
 use crate::runtime::contract::{Device as _, Durability, Runtime as _};
 use crate::runtime::sim::{CutAt, DiskConfig, Loss, Outcome, Sim, SimConfig, SimDisk};

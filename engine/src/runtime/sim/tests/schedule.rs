@@ -1,3 +1,5 @@
+//! The seeded scheduler: replay, interleaving, time, deadlock.
+
 use super::{boot, config, disk, only, write};
 use crate::runtime::contract::{CoreId, Device as _, Durability, Monotonic, Runtime as _, TaskQueue};
 use crate::runtime::sim::{CutAt, Outcome, Sim, SimConfig};
