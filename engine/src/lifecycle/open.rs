@@ -231,20 +231,21 @@ struct Distributor<'a, R: Runtime> {
 }
 
 impl<R: Runtime> Distributor<'_, R> {
-    async fn take(&mut self, record: Record) -> Result<(), EngineError> {
-        match record {
-            Record::Batch(batch) => {
-                let Some(first) = batch.mutations.first() else { return Ok(()) };
-                let core = self.router.core(vshard_of_key(&first.key));
-                let waiting = self.waiting.entry(core).or_default();
-                waiting.push(batch);
-                if waiting.len() >= REPLAY_BATCHES {
-                    self.flush(core).await?;
-                }
-            }
-            Record::GroupOpen(descriptor) | Record::NextLogGroup(descriptor) => {
-                self.restore_group(descriptor);
-            }
+    async fn take_batch(&mut self, record: Record) -> Result<(), EngineError> {
+        let Record::Batch(batch) = record else { return Ok(()) };
+        let Some(first) = batch.mutations.first() else { return Ok(()) };
+        let core = self.router.core(vshard_of_key(&first.key));
+        let waiting = self.waiting.entry(core).or_default();
+        waiting.push(batch);
+        if waiting.len() >= REPLAY_BATCHES {
+            self.flush(core).await?;
+        }
+        Ok(())
+    }
+
+    fn take_group(&self, record: Record) -> Result<(), EngineError> {
+        if let Record::GroupOpen(descriptor) | Record::NextLogGroup(descriptor) = record {
+            self.restore_group(descriptor);
         }
         Ok(())
     }
@@ -279,6 +280,20 @@ impl<R: Runtime> Distributor<'_, R> {
     }
 }
 
+/// Where each log of the checkpoint goes on.
+async fn log_starts<R: Runtime>(
+    view: &Rc<PoolView<R>>,
+    checkpoint: Option<&Checkpoint>,
+) -> Result<Vec<LogStart>, EngineError> {
+    let mut starts = Vec::new();
+    let Some(checkpoint) = checkpoint else { return Ok(starts) };
+    for position in &checkpoint.logs {
+        let descriptor = view.group(position.group, position.generation).await?;
+        starts.push(LogStart { position: position.clone(), descriptor, epoch: checkpoint.epoch });
+    }
+    Ok(starts)
+}
+
 /// Reads every log behind the checkpoint; rows read, and acknowledged rows lost.
 async fn replay_logs<R: Runtime>(
     node: &Rc<Node<R>>,
@@ -296,11 +311,14 @@ async fn replay_logs<R: Runtime>(
         waiting: BTreeMap::new(),
         ends: BTreeMap::new(),
     };
-    for position in checkpoint.map(|checkpoint| checkpoint.logs.as_slice()).unwrap_or_default() {
-        let descriptor = view.group(position.group, position.generation).await?;
-        let epoch = checkpoint.map_or(view.facts.epoch, |checkpoint| checkpoint.epoch);
-        let start = LogStart { position: position.clone(), descriptor, epoch };
-        let read = replay(view, start, &mut async |record| router.take(record).await).await?;
+    let starts = log_starts(view, checkpoint).await?;
+    // First the groups of all logs: a record may refer to a group that another core's log announces.
+    for start in starts.clone() {
+        let announced = &mut async |record| router.take_group(record);
+        let _read = replay(view, start, announced).await?;
+    }
+    for start in starts {
+        let read = replay(view, start, &mut async |record| router.take_batch(record).await).await?;
         rows += read.rows;
         lost += read.findings.len() as u64;
         logs_end.push(read.end.0);

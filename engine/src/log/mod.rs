@@ -48,7 +48,6 @@ pub(crate) struct LogWriter<R: Runtime> {
     sequence: Cell<u64>,
     previous_crc: Cell<u32>,
     written: Cell<u64>,
-    announcements: Rc<RefCell<Vec<GroupDescriptor>>>,
 }
 
 impl<R: Runtime> std::fmt::Debug for LogWriter<R> {
@@ -59,11 +58,7 @@ impl<R: Runtime> std::fmt::Debug for LogWriter<R> {
 
 impl<R: Runtime> LogWriter<R> {
     /// A log that has no group yet; [`LogWriter::start`] gives it one.
-    pub(crate) fn new(
-        view: Rc<PoolView<R>>,
-        log: LogId,
-        announcements: Rc<RefCell<Vec<GroupDescriptor>>>,
-    ) -> Self {
+    pub(crate) fn new(view: Rc<PoolView<R>>, log: LogId) -> Self {
         Self {
             view,
             log,
@@ -71,7 +66,6 @@ impl<R: Runtime> LogWriter<R> {
             sequence: Cell::new(1),
             previous_crc: Cell::new(0),
             written: Cell::new(0),
-            announcements,
         }
     }
 
@@ -104,11 +98,6 @@ impl<R: Runtime> LogWriter<R> {
     /// A checkpoint covers what was written so far.
     pub(crate) fn reset_written(&self) {
         self.written.set(0);
-    }
-
-    /// Groups that the next row must announce before its other records.
-    pub(crate) fn take_announcements(&self) -> Vec<GroupDescriptor> {
-        std::mem::take(&mut *self.announcements.borrow_mut())
     }
 
     /// The most payload that one row holds now.

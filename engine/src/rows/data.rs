@@ -4,6 +4,7 @@
 //! device refuses a chunk, that device is reported, the group is sealed, and the whole row goes to
 //! a new group on devices that are in service: a row is never acknowledged below its redundancy.
 
+use super::announce::Announcements;
 use super::geometry::Geometry;
 use super::row::{RowAddress, RowBuffer, RowIdentity};
 use super::write::write_row;
@@ -31,7 +32,7 @@ pub(crate) struct DataWriter<R: Runtime> {
     opened: Event,
     refused: RefCell<Option<EngineError>>,
     sequence: Cell<u64>,
-    announcements: Rc<RefCell<Vec<GroupDescriptor>>>,
+    announcements: Rc<Announcements>,
 }
 
 impl<R: Runtime> std::fmt::Debug for DataWriter<R> {
@@ -47,12 +48,13 @@ type Pieces = [Range<usize>];
 pub(crate) type Appended = Result<Vec<Vec<Extent>>, EngineError>;
 
 impl<R: Runtime> DataWriter<R> {
-    /// `announcements`: where the log picks up the groups that its records are about to name.
+    /// `announcements`: where the log picks up the groups that records are about to name. Groups of the
+    /// index need none: only a checkpoint refers to them, and it holds the table of all groups.
     pub(crate) fn new(
         view: Rc<PoolView<R>>,
         kind: GroupKind,
         log: LogId,
-        announcements: Rc<RefCell<Vec<GroupDescriptor>>>,
+        announcements: Rc<Announcements>,
     ) -> Self {
         Self {
             view,
@@ -222,8 +224,11 @@ impl<R: Runtime> DataWriter<R> {
             let _sealed = self.view.ask(seal).await?;
         }
         let opened = super::open::open_prepared(&self.view, self.kind, self.log).await?;
-        if opened.tail.0 <= 1 {
-            self.announcements.borrow_mut().push((*opened.descriptor).clone());
+        if opened.tail.0 <= 1 && self.kind == GroupKind::Data {
+            let durable = self.announcements.announce((*opened.descriptor).clone()).await;
+            if durable.is_none() {
+                return Err(EngineError::Closing);
+            }
         }
         *self.current.borrow_mut() = Some(opened);
         Ok(())

@@ -3,6 +3,7 @@
 //! Invariants: an extent lies within one chunk; every byte handed upward passed the checksum that
 //! the extent (its parent) holds; a mended chunk is written back only after that check.
 
+mod announce;
 mod blob;
 mod data;
 mod geometry;
@@ -13,6 +14,7 @@ mod read;
 mod row;
 mod write;
 
+pub(crate) use announce::{Announcement, Announcements};
 pub(crate) use blob::{read_blob, write_blob};
 pub(crate) use data::{Appended, DataWriter};
 pub(crate) use geometry::Geometry;

@@ -14,7 +14,7 @@ use crate::error::EngineError;
 use crate::limits::{OPEN_ATTEMPTS_MAX, RECORD_BYTES_MAX};
 use crate::log::{Durable, RowSlot};
 use crate::number::{to_u32, to_usize};
-use crate::rows::RowBuffer;
+use crate::rows::{Announcement, RowBuffer};
 use crate::runtime::Runtime;
 use crate::sync::AnswerTo;
 use ashlar_disk_format::constants::{CRC_BLOCK, HEIGHT_MAX};
@@ -147,7 +147,7 @@ type Batches = Vec<(Batch, Vec<Extent>)>;
 pub(crate) async fn run_committer<R: Runtime>(shard: Rc<Shard<R>>) {
     loop {
         let wait = shard.queue_filled.wait();
-        if shard.queue.borrow().is_empty() {
+        if shard.queue.borrow().is_empty() && shard.announcements.is_empty() {
             if shard.is_stopped() {
                 return;
             }
@@ -164,9 +164,9 @@ pub(crate) async fn run_committer<R: Runtime>(shard: Rc<Shard<R>>) {
 
 /// The changes of the next row and their bytes at most.
 fn take_fitting<R: Runtime>(shard: &Shard<R>) -> (Vec<Change>, usize) {
-    let capacity = shard.log.capacity().saturating_sub(shard.announcement_bytes());
+    let capacity = shard.log.capacity();
     let mut changes = Vec::new();
-    let mut total = shard.announcement_bytes();
+    let mut total = shard.announcements.bytes();
     let mut queue = shard.queue.borrow_mut();
     while let Some(change) = queue.pop_front() {
         let bytes = change.estimate();
@@ -176,7 +176,7 @@ fn take_fitting<R: Runtime>(shard: &Shard<R>) -> (Vec<Change>, usize) {
             change.answer.send(Err(error));
             continue;
         }
-        if !changes.is_empty() && total + bytes > capacity {
+        if total > 0 && total + bytes > capacity {
             queue.push_front(change);
             break;
         }
@@ -187,7 +187,7 @@ fn take_fitting<R: Runtime>(shard: &Shard<R>) -> (Vec<Change>, usize) {
 }
 
 async fn commit<R: Runtime>(shard: &Rc<Shard<R>>, changes: Vec<Change>, total: usize) {
-    if changes.is_empty() {
+    if changes.is_empty() && shard.announcements.is_empty() {
         return;
     }
     match write(shard, changes, total).await {
@@ -209,7 +209,7 @@ async fn write<R: Runtime>(
 ) -> Result<(Vec<Change>, Batches, Durable), Refused> {
     let mut changes = changes;
     let mut total = total;
-    let announcements = shard.log.take_announcements();
+    let announcements = shard.announcements.take();
     for _attempt in 0..OPEN_ATTEMPTS_MAX {
         let slot = match shard.log.reserve(total).await {
             Ok(slot) => slot,
@@ -221,7 +221,7 @@ async fn write<R: Runtime>(
             total -= last.estimate();
             shard.queue.borrow_mut().push_front(last);
         }
-        if changes.is_empty() {
+        if changes.is_empty() && announcements.is_empty() {
             return Err((changes, EngineError::Full));
         }
         let (row, record_bytes, batches) = match fill(shard, &slot, &changes, &announcements).await {
@@ -229,7 +229,12 @@ async fn write<R: Runtime>(
             Err(error) => return Err((changes, error)),
         };
         match shard.log.write(&slot, row, record_bytes).await {
-            Ok(Ok(durable)) => return Ok((changes, batches, durable)),
+            Ok(Ok(durable)) => {
+                for announcement in announcements {
+                    announcement.done.send(());
+                }
+                return Ok((changes, batches, durable));
+            }
             Ok(Err(_row)) => {}
             Err(error) => return Err((changes, error)),
         }
@@ -241,7 +246,7 @@ async fn fill<R: Runtime>(
     shard: &Shard<R>,
     slot: &RowSlot,
     changes: &[Change],
-    announcements: &[ashlar_disk_format::group::GroupDescriptor],
+    announcements: &[Announcement],
 ) -> Result<(RowBuffer, usize, Batches), EngineError> {
     let height = to_usize(u64::from(slot.geometry.height.bytes()));
     let buffers = shard.view.runtime.reserve().take_many(slot.geometry.written(), height).await?;
@@ -256,8 +261,9 @@ async fn fill<R: Runtime>(
         placed.push(extents);
     }
     let mut records = Vec::new();
-    for descriptor in announcements {
-        encode_record(&Record::GroupOpen(descriptor.clone()), VirtualShard(0), &mut records);
+    for announcement in announcements {
+        let record = Record::GroupOpen(announcement.descriptor.clone());
+        encode_record(&record, VirtualShard(0), &mut records);
     }
     let mut batches = Vec::with_capacity(changes.len());
     for (change, extents) in changes.iter().zip(placed) {

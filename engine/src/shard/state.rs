@@ -11,13 +11,12 @@ use crate::limits::CHECKPOINT_LOG_BYTES;
 use crate::log::LogWriter;
 use crate::mesh::Post;
 use crate::pool::{PoolView, Side};
-use crate::rows::{DataWriter, RowPages};
+use crate::rows::{Announcements, DataWriter, RowPages};
 use crate::runtime::{CoreId, Runtime, TaskQueue};
 use crate::sync::{Epochs, Event, Limit, OpGuard, answer};
 use crate::types::Bucket;
 use ashlar_disk_format::checkpoint::BucketCounter;
-use ashlar_disk_format::group::{GroupDescriptor, GroupKind};
-use ashlar_disk_format::record::encoded_len;
+use ashlar_disk_format::group::GroupKind;
 use ashlar_disk_format::units::{BucketId, LogId};
 use ashlar_disk_format::value::BodyEntry;
 use std::cell::{Cell, RefCell};
@@ -66,7 +65,7 @@ pub(crate) struct Shard<R: Runtime> {
     pub(crate) closing: Cell<bool>,
     memtable_bytes: usize,
     counters: RefCell<BTreeMap<BucketId, BucketCounter>>,
-    announcements: Rc<RefCell<Vec<GroupDescriptor>>>,
+    pub(super) announcements: Rc<Announcements>,
     releases: RefCell<BTreeMap<Side, usize>>,
     released: Event,
     memtable_freed: Event,
@@ -96,7 +95,8 @@ impl<R: Runtime> Shard<R> {
         let core = runtime.core();
         let log = LogId(core.0);
         let router = Router::new(runtime.cores());
-        let announcements: Rc<RefCell<Vec<GroupDescriptor>>> = Rc::default();
+        let queue_filled = Event::new();
+        let announcements = Rc::new(Announcements::new(queue_filled.clone()));
         let writer = |kind| Rc::new(DataWriter::new(Rc::clone(&view), kind, log, Rc::clone(&announcements)));
         let data = writer(GroupKind::Data);
         let index_rows = writer(GroupKind::Index);
@@ -114,7 +114,7 @@ impl<R: Runtime> Shard<R> {
         let counters = seed.counters.iter().map(|counter| (counter.bucket, counter.clone())).collect();
         let sequence = u64::from(view.facts.epoch.0) << 32;
         Ok(Rc::new(Self {
-            log: LogWriter::new(Rc::clone(&view), log, Rc::clone(&announcements)),
+            log: LogWriter::new(Rc::clone(&view), log),
             view,
             index,
             data,
@@ -127,7 +127,7 @@ impl<R: Runtime> Shard<R> {
             epochs: Epochs::default(),
             changing: Epochs::default(),
             queue: RefCell::default(),
-            queue_filled: Event::new(),
+            queue_filled,
             turn: Limit::new(1),
             buckets: RefCell::default(),
             bucket_ids: RefCell::default(),
@@ -183,15 +183,6 @@ impl<R: Runtime> Shard<R> {
         self.queue.borrow_mut().push_back(build(to));
         self.queue_filled.fire();
         done.await.unwrap_or(Err(EngineError::Closing))
-    }
-
-    /// Bytes that the announcements waiting now take of the next row.
-    pub(super) fn announcement_bytes(&self) -> usize {
-        let announcements = self.announcements.borrow();
-        announcements
-            .iter()
-            .map(|descriptor| encoded_len(&ashlar_disk_format::record::Record::GroupOpen(descriptor.clone())))
-            .sum()
     }
 
     /// Moves counters.
