@@ -7,7 +7,7 @@
 use crate::limits::CALLS_MAX;
 use crate::number::to_u16;
 use crate::runtime::{CoreId, Runtime};
-use crate::sync::{AnswerTo, Limit, answer};
+use crate::sync::{AnswerTo, Limit, Permit, answer};
 use crossbeam_queue::ArrayQueue;
 use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
@@ -47,7 +47,9 @@ impl<Q, A> Mesh<Q, A> {
 pub(crate) struct Post<R: Runtime, Q, A> {
     runtime: R,
     mesh: Arc<Mesh<Q, A>>,
-    waiting: RefCell<BTreeMap<u64, AnswerTo<A>>>,
+    /// Who waits, with the place that the call takes until its answer is here: also when nobody waits
+    /// any more, the answer still needs room in this core's queue.
+    waiting: RefCell<BTreeMap<u64, (AnswerTo<A>, Permit)>>,
     next_token: Cell<u64>,
     places: Limit,
 }
@@ -72,11 +74,11 @@ impl<R: Runtime, Q: Send + 'static, A: Send + 'static> Post<R, Q, A> {
     /// Calls another core and waits for its answer; `None` when that core is gone.
     pub(crate) async fn call(&self, to: CoreId, question: Q) -> Option<A> {
         assert!(to != self.runtime.core(), "a core does not write to itself");
-        let _place = self.places.enter().await;
+        let place = self.places.enter().await;
         let token = self.next_token.get();
         self.next_token.set(token + 1);
         let (reply, wait) = answer();
-        self.waiting.borrow_mut().insert(token, reply);
+        self.waiting.borrow_mut().insert(token, (reply, place));
         self.post(to, Mail::Call { from: self.runtime.core(), token, question });
         wait.await
     }
@@ -96,7 +98,7 @@ impl<R: Runtime, Q: Send + 'static, A: Send + 'static> Post<R, Q, A> {
                     Mail::Call { from, token, question } => return (from, token, question),
                     Mail::Answer { token, answer } => {
                         let waiting = self.waiting.borrow_mut().remove(&token);
-                        if let Some(waiting) = waiting {
+                        if let Some((waiting, _place)) = waiting {
                             waiting.send(answer);
                         }
                     }
