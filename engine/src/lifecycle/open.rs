@@ -19,7 +19,7 @@ use ashlar_disk_format::layout::DeviceLayout;
 use ashlar_disk_format::record::{Batch, Record};
 use ashlar_disk_format::superblock::{DeviceState, Superblock};
 use ashlar_disk_format::units::{Epoch, GroupId, RowOffset};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::rc::Rc;
 
 /// Batches of the log that go to a core in one call.
@@ -53,7 +53,8 @@ pub(super) async fn open_pool<R: Runtime>(node: &Rc<Node<R>>) -> Result<StartRep
     }
     let loaded = load_checkpoint(&view, &identified.superblock).await?;
     let (checkpoint, extents) = loaded.map_or((None, Vec::new()), |(c, e)| (Some(c), e));
-    restore_table(&view, &owner, checkpoint.as_ref(), &extents);
+    restore_table(&view, &owner, checkpoint.as_ref());
+    restore_checkpoint_groups(&owner, &identified.superblock, &extents);
     let coordinator = Coordinator::new(Rc::clone(node), Rc::clone(&view), owner, extents.clone());
     *node.coordinator.borrow_mut() = Some(Rc::clone(&coordinator));
     seed_cores(node, &seed, checkpoint.as_ref()).await?;
@@ -144,12 +145,7 @@ pub(super) async fn load_checkpoint<R: Runtime>(
     Ok(Some((checkpoint, extents)))
 }
 
-fn restore_table<R: Runtime>(
-    view: &PoolView<R>,
-    owner: &PoolOwner,
-    checkpoint: Option<&Checkpoint>,
-    extents: &[Extent],
-) {
+fn restore_table<R: Runtime>(view: &PoolView<R>, owner: &PoolOwner, checkpoint: Option<&Checkpoint>) {
     let Some(checkpoint) = checkpoint else { return };
     owner.restore_prepared(&checkpoint.prepared);
     for state in &checkpoint.groups {
@@ -163,7 +159,22 @@ fn restore_table<R: Runtime>(
             live: state.live_bytes,
         });
     }
-    // The checkpoint was written behind the tails that it names.
+}
+
+/// The checkpoint was written behind the tails that it names, perhaps into groups that are younger than
+/// its table: their segments are taken until the next checkpoint is durable.
+fn restore_checkpoint_groups(owner: &PoolOwner, superblock: &Superblock, extents: &[Extent]) {
+    let known: BTreeSet<_> = owner.groups().iter().map(|group| group.descriptor.generation).collect();
+    for descriptor in superblock.checkpoint_groups.iter().filter(|one| !known.contains(&one.generation)) {
+        owner.restore(OwnerGroup {
+            descriptor: descriptor.clone(),
+            open: true,
+            tail: RowOffset(0),
+            sealed_at: 0,
+            resumable: false,
+            live: 0,
+        });
+    }
     for extent in extents {
         owner.resume(extent.group, extent.row.after(extent.height));
     }
