@@ -39,9 +39,13 @@ impl<R: Runtime> Shard<R> {
         let (frozen, position, counters) = frozen;
         self.releases_before(self.view.ledger.side()).await;
         let _run = self.index.flush(frozen).await?;
-        for _merge in 0..MERGES_MAX {
-            if !self.index.merge_step().await? {
-                break;
+        let merges = if self.low.get() { 0 } else { MERGES_MAX };
+        for _merge in 0..merges {
+            // Merging needs room before it gives any back: a full pool's checkpoint goes without.
+            match self.index.merge_step().await {
+                Ok(true) => {}
+                Ok(false) | Err(EngineError::Full) => break,
+                Err(error) => return Err(error),
             }
         }
         let manifest = self.index.manifest_snapshot();
