@@ -48,7 +48,7 @@ pub fn object_attributes(target: &mut Vec<u8>, shown: &Attributes<'_>) {
         xml.close("Checksum");
     }
     if let Some(parts) = shown.parts {
-        xml.open("ObjectParts").number("TotalPartsCount", parts.count.into());
+        xml.open("ObjectParts").number("PartsCount", parts.count.into());
         xml.number("PartNumberMarker", parts.marker.into());
         if let Some(next) = parts.next {
             xml.number("NextPartNumberMarker", next.into());
@@ -70,4 +70,29 @@ pub fn object_attributes(target: &mut Vec<u8>, shown: &Attributes<'_>) {
         xml.number("ObjectSize", size);
     }
     xml.close("GetObjectAttributesResponse");
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{AttributeParts, Attributes, object_attributes};
+
+    #[test]
+    fn elements_have_the_names_that_sdks_read() {
+        let parts = AttributeParts { count: 3, marker: 1, max: 1, next: Some(2), rows: vec![(2, 5, None)] };
+        let shown = Attributes {
+            etag: None,
+            checksum: None,
+            parts: Some(&parts),
+            has_storage_class: false,
+            size: Some(15),
+        };
+        let mut document = Vec::new();
+        object_attributes(&mut document, &shown);
+        let document = String::from_utf8(document).unwrap();
+        let expected = "<ObjectParts><PartsCount>3</PartsCount><PartNumberMarker>1</PartNumberMarker>\
+                        <NextPartNumberMarker>2</NextPartNumberMarker><MaxParts>1</MaxParts>\
+                        <IsTruncated>true</IsTruncated><Part><PartNumber>2</PartNumber><Size>5</Size></Part>\
+                        </ObjectParts><ObjectSize>15</ObjectSize>";
+        assert!(document.contains(expected), "{document}");
+    }
 }
