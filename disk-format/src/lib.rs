@@ -49,7 +49,7 @@ pub mod value;
 /// The key spaces of the index and their byte order.
 pub mod key;
 
-/// Framing of the log records at the front of a row.
+/// Framing of the log records at the end of a row.
 pub mod record;
 
 /// The header of one chunk of a row.

@@ -1,4 +1,4 @@
-//! Framing of the log records at the front of a row's payload. Records stand back to back in the first
+//! Framing of the log records at the end of a row's payload. Records stand back to back in the last
 //! `record_bytes` of a row; a record lies within one row.
 //!
 //! | offset | size | field |
@@ -127,7 +127,7 @@ pub fn encode_record(record: &Record, vshard: VirtualShard, out: &mut Vec<u8>) {
     Writer::new(bytes.get_mut(CRC_OFFSET..).unwrap_or_default()).u32(crc);
 }
 
-/// Reads the records at the front of a row's payload, in order. After an error it ends: where the next record
+/// Reads the records at the end of a row's payload, in order. After an error it ends: where the next record
 /// would begin is not known.
 #[derive(Debug, Clone)]
 pub struct RecordReader<'a> {

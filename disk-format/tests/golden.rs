@@ -71,7 +71,8 @@ mod tests {
             assert!(header.expect(group.group, group.generation, header.row, 1).is_err());
             let payload = &chunk[header_bytes(3)..];
             assert_eq!(header.verify_payload(member, payload), Ok(()));
-            let records = &payload[..usize::try_from(header.record_bytes).unwrap()];
+            let end = usize::try_from(header.payload_bytes).unwrap();
+            let records = &payload[end - usize::try_from(header.record_bytes).unwrap()..end];
             let read: Vec<_> = RecordReader::new(records).collect::<Result<_, _>>().unwrap();
             assert_eq!(read, [(f::vshard(), f::batch(f::payload_offset()))]);
             let Record::Batch(batch) = &read[0].1 else { panic!("a batch was written") };
