@@ -84,19 +84,23 @@ pub fn metadata(head: &RequestHead<'_>) -> Result<Metadata, S3Failure> {
     Ok(metadata)
 }
 
-/// `Content-Encoding` as it is stored: without `aws-chunked`, wherever it stands. `None` if nothing else remains.
+/// `Content-Encoding` as it is stored: as it came, spaces included, but without `aws-chunked`, wherever it stands.
+/// `None` if nothing else remains.
 #[must_use]
 pub fn stored_content_encoding(head: &RequestHead<'_>) -> Option<Vec<u8>> {
     let mut stored: Vec<u8> = Vec::new();
     let tokens = head.values("content-encoding").flat_map(|value| value.split(|&byte| byte == b','));
-    for token in tokens.map(<[u8]>::trim_ascii) {
-        if token.is_empty() || token.eq_ignore_ascii_case(b"aws-chunked") {
+    for token in tokens {
+        let name = token.trim_ascii();
+        if name.is_empty() || name.eq_ignore_ascii_case(b"aws-chunked") {
             continue;
         }
-        if !stored.is_empty() {
+        if stored.is_empty() {
+            stored.extend_from_slice(name);
+        } else {
             stored.push(b',');
+            stored.extend_from_slice(token.trim_ascii_end());
         }
-        stored.extend_from_slice(token);
     }
     (!stored.is_empty()).then_some(stored)
 }
@@ -238,6 +242,8 @@ mod tests {
             ("Content-Encoding: aws-chunked\r\n", None),
             ("Content-Encoding: gzip, aws-chunked\r\n", Some("gzip")),
             ("Content-Encoding: AWS-Chunked,gzip,br\r\n", Some("gzip,br")),
+            ("Content-Encoding: deflate, gzip\r\n", Some("deflate, gzip")),
+            ("Content-Encoding: deflate, aws-chunked , gzip \r\n", Some("deflate, gzip")),
             ("Content-Encoding: gzip\r\nContent-Encoding: aws-chunked\r\n", Some("gzip")),
         ];
         for (lines, expected) in rows {
