@@ -7,6 +7,7 @@ use crate::value::bucket_name::BucketName;
 use crate::value::checksum::{ChecksumAlgorithm, ChecksumType, ChecksumValue};
 use crate::value::metadata::Metadata;
 use crate::value::object_key::ObjectKey;
+use crate::value::part_number::PartNumber;
 
 /// The object that a copy reads.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -24,6 +25,8 @@ pub struct CopySource {
 pub struct ChecksumRequest {
     /// A value sent in the head.
     pub value: Option<ChecksumValue>,
+    /// The `-N` behind that value, which only the composite checksum of a whole upload has.
+    pub part_count: Option<u16>,
     /// The algorithm whose value a trailer will carry.
     pub trailer: Option<ChecksumAlgorithm>,
     /// `x-amz-checksum-algorithm`, or else `x-amz-sdk-checksum-algorithm`.
@@ -136,10 +139,12 @@ pub fn checksum(head: &RequestHead<'_>) -> Result<ChecksumRequest, S3Failure> {
                 "Expecting a single x-amz-checksum- header. Multiple checksum Types are not allowed.",
             );
         }
-        let Some(value) = ChecksumValue::parse(algorithm, base64) else {
+        let (base64, count) = base64.trim().split_once('-').map_or((base64, None), |(it, n)| (it, Some(n)));
+        let count = count.map(|digits| PartNumber::parse(digits).map(PartNumber::get));
+        let (Some(value), Ok(count)) = (ChecksumValue::parse(algorithm, base64), count.transpose()) else {
             return refuse("Value for the x-amz-checksum- header is invalid.");
         };
-        request.value = Some(value);
+        (request.value, request.part_count) = (Some(value), count);
     }
     if let Some(names) = text(head, "x-amz-trailer")? {
         let Some(algorithm) = ChecksumAlgorithm::of_header(names.trim()) else {
@@ -276,12 +281,17 @@ mod tests {
         let value =
             with_head("x-amz-checksum-crc32: y/Q5Jg==\r\nx-amz-sdk-checksum-algorithm: crc32\r\n", checksum);
         let value = value.unwrap();
-        assert_eq!(value.value.unwrap().as_bytes(), [0xcb, 0xf4, 0x39, 0x26]);
+        assert_eq!(value.value.as_ref().unwrap().as_bytes(), [0xcb, 0xf4, 0x39, 0x26]);
         assert_eq!(value.algorithm, Some(ChecksumAlgorithm::Crc32));
+        assert_eq!(value.part_count, None);
+        let composite = with_head("x-amz-checksum-crc32: y/Q5Jg==-3\r\n", checksum).unwrap();
+        assert_eq!((composite.value, composite.part_count), (value.value, Some(3)));
         let trailer = with_head("x-amz-trailer: x-amz-checksum-crc64nvme\r\n", checksum).unwrap();
         assert_eq!(trailer.trailer, Some(ChecksumAlgorithm::Crc64Nvme));
         for lines in [
             "x-amz-checksum-crc32: AAAA\r\n",
+            "x-amz-checksum-crc32: y/Q5Jg==-0\r\n",
+            "x-amz-checksum-crc32: y/Q5Jg==-\r\n",
             "x-amz-checksum-crc32: y/Q5Jg==\r\nx-amz-checksum-crc32c: y/Q5Jg==\r\n",
             "x-amz-checksum-crc32: y/Q5Jg==\r\nx-amz-trailer: x-amz-checksum-crc32\r\n",
             "x-amz-trailer: x-amz-meta-a\r\n",

@@ -99,7 +99,8 @@ impl<R: Runtime> Request<'_, R> {
                 .message("The upload was created with another checksum type.")
                 .into());
         }
-        if sent.value.is_some() && sent.value != checksum_value(&checksum) {
+        let is_other_count = sent.part_count.is_some_and(|count| u32::from(count) != checksum.parts);
+        if sent.value.is_some() && (is_other_count || sent.value != checksum_value(&checksum)) {
             return Err(S3Error::BadDigest.into());
         }
         let metadata = upload.init.metadata.clone();

@@ -45,6 +45,10 @@ impl Expected {
     /// Reads the head.
     pub(crate) fn of(head: &RequestHead<'_>) -> Result<Self, S3Failure> {
         let checksum = headers::checksum(head)?;
+        if checksum.part_count.is_some() {
+            return Err(S3Failure::new(S3Error::InvalidRequest)
+                .message("Value for the x-amz-checksum- header is invalid."));
+        }
         let sent = checksum.value.as_ref().map(ChecksumValue::algorithm).or(checksum.trailer);
         if let (Some(sent), Some(announced)) = (sent, checksum.algorithm)
             && sent != announced
