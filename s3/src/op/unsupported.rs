@@ -6,7 +6,7 @@ use crate::http::head::RequestHead;
 use crate::http::query::Query;
 
 /// Refused whatever they hold.
-const REFUSED: [&str; 11] = [
+const REFUSED: [&str; 13] = [
     "x-amz-server-side-encryption",
     "x-amz-object-lock-mode",
     "x-amz-object-lock-retain-until-date",
@@ -18,6 +18,9 @@ const REFUSED: [&str; 11] = [
     "x-amz-rdma-token",
     "x-amz-bucket-namespace",
     "x-amz-rename-source",
+    // Conditions of DeleteObject that AWS has for directory buckets only.
+    "x-amz-if-match-last-modified-time",
+    "x-amz-if-match-size",
 ];
 
 /// Refused whatever follows.
@@ -78,4 +81,33 @@ pub(crate) fn no_such_version(id: &str) -> Result<(), S3Failure> {
     }
     let error = if id.is_empty() { S3Error::InvalidArgument } else { S3Error::NoSuchVersion };
     Err(S3Failure::new(error).note(DetailName::ArgumentName, "versionId").text(DetailName::ArgumentValue, id))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::refuse;
+    use crate::error::S3Error;
+    use crate::http::head;
+    use crate::http::query::Query;
+
+    #[test]
+    fn no_promise_is_passed_over() {
+        let refused = |line: &str| {
+            let bytes = format!("DELETE /abc/k HTTP/1.1\r\nHost: h\r\n{line}\r\n\r\n");
+            let head = head::parse(bytes.as_bytes()).unwrap().unwrap();
+            refuse(&head, &Query::parse(b"").unwrap(), "me").map_err(|failure| failure.error)
+        };
+        for line in ["x-amz-acl: private", "x-amz-storage-class: STANDARD", "x-amz-expected-bucket-owner: me"]
+        {
+            assert_eq!(refused(line), Ok(()), "{line}");
+        }
+        for line in [
+            "x-amz-acl: public-read",
+            "X-Amz-If-Match-Size: 9999",
+            "x-amz-if-match-last-modified-time: Thu, 01 Jan 2015 00:00:00 GMT",
+        ] {
+            assert_eq!(refused(line), Err(S3Error::NotImplemented), "{line}");
+        }
+        assert_eq!(refused("x-amz-expected-bucket-owner: you"), Err(S3Error::AccessDenied));
+    }
 }

@@ -96,7 +96,8 @@ fn complete_part(reader: &mut XmlReader<'_>) -> Result<CompletePart, S3Failure> 
 /// Reads `Delete`.
 ///
 /// # Errors
-/// `MalformedXML`, also for no or more than 1000 objects; what is wrong with a key.
+/// `MalformedXML`, also for no or more than 1000 objects; `NotImplemented` for a condition that we do not look at;
+/// what is wrong with a key.
 pub fn delete(document: &[u8]) -> Result<DeleteRequest, S3Failure> {
     let mut reader = XmlReader::begin(document, "Delete")?;
     let mut request = DeleteRequest { is_quiet: false, objects: Vec::new() };
@@ -127,6 +128,8 @@ fn delete_object(reader: &mut XmlReader<'_>) -> Result<DeleteObject, S3Failure> 
             "Key" => key = Some(text),
             "VersionId" => version_id = Some(text),
             "ETag" => etag = Some(strip_quotes(text.trim()).to_owned()),
+            // Conditions too: to pass over one would delete what the client wanted to keep.
+            "LastModifiedTime" | "Size" => return Err(S3Error::NotImplemented.into()),
             _ => {}
         }
     }
@@ -221,6 +224,11 @@ mod tests {
         assert_eq!(many(1000), Ok(1000));
         assert_eq!(many(1001), Err(S3Error::MalformedXML));
         assert_eq!(many(0), Err(S3Error::MalformedXML));
+        for condition in ["<Size>9</Size>", "<LastModifiedTime>2015-01-01T00:00:00Z</LastModifiedTime>"] {
+            let document = format!("<Delete><Object><Key>k</Key>{condition}</Object></Delete>");
+            let refused = delete(document.as_bytes()).map_err(|it| it.error);
+            assert_eq!(refused, Err(S3Error::NotImplemented), "{condition}");
+        }
     }
 
     #[test]
