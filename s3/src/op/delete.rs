@@ -14,7 +14,11 @@ use crate::xml::request::{DeleteObject, delete};
 use ashlar_engine::error::EngineError;
 use ashlar_engine::runtime::Runtime;
 use ashlar_engine::types::{Bucket, Condition};
+use futures_util::stream::{self, StreamExt as _};
 use std::rc::Rc;
+
+/// Deletions of one request that are under way at a time.
+const DELETIONS_AT_ONCE: usize = 32;
 
 impl<R: Runtime> Request<'_, R> {
     /// DeleteObject: 204 whether or not there was anything.
@@ -42,10 +46,10 @@ impl<R: Runtime> Request<'_, R> {
         }
         let document = self.receive_document(exchange, &expected).await?;
         let request = delete(&document)?;
-        let mut failures = Vec::with_capacity(request.objects.len());
-        for object in &request.objects {
-            failures.push(self.delete_one(bucket, object).await.err());
-        }
+        let deletions = request.objects.iter().map(|object| self.delete_one(bucket, object));
+        // Several at a time share one write of the log.
+        let outcomes = stream::iter(deletions).buffered(DELETIONS_AT_ONCE);
+        let failures: Vec<Option<S3Failure>> = outcomes.map(Result::err).collect().await;
         let rows = request.objects.iter().zip(&failures).map(|(object, failure)| DeleteRow {
             key: object.key.as_str(),
             version_id: object.version_id.as_deref(),
