@@ -7,6 +7,8 @@ use ashlar_disk_format::constants::{HEIGHT_MAX_BYTES, WRITE_UNIT};
 pub(crate) const ROW_BYTES_MAX: u32 = 2 << 20;
 /// Chunks are never taller, bytes, however few members a row has.
 pub(crate) const CHUNK_BYTES_MAX: u32 = 256 << 10;
+/// The tallest chunk of a shape is never lower than this, bytes: a page of the index lies in one chunk.
+pub(crate) const TALL_CHUNK_BYTES_MIN: u32 = 128 << 10;
 /// Rows with at most this payload use one data chunk and are 1+m copies: one device read gives
 /// the object back. Larger rows spread over all k.
 pub(crate) const NARROW_PAYLOAD_BYTES_MAX: usize = 64 << 10;
@@ -20,6 +22,12 @@ pub(crate) const PAGE_EXTENTS_MAX: usize = 512;
 pub(crate) const RECORD_BYTES_MAX: usize = 56 << 10;
 /// Calls one core may have outstanding, over all others.
 pub(crate) const CALLS_MAX: usize = 1024;
+/// Calls of the engine itself that one core may have outstanding beside those of clients: a client's
+/// call may wait for them, so they never wait for a client's.
+pub(crate) const SYSTEM_CALLS_MAX: usize = 512;
+/// Copies that one core makes at a time: each holds buffers of what it reads while it waits for those of
+/// what it writes.
+pub(crate) const COPIES_MAX: usize = 4;
 /// Extents read ahead of the sender by one reader.
 pub(crate) const READ_AHEAD_EXTENTS: usize = 4;
 /// Rows one body may have in flight to the devices while it fills the next.

@@ -14,9 +14,9 @@ pub use status::{DeviceStatus, EngineStatus};
 
 use crate::error::EngineError;
 use crate::lifecycle::{EngineMesh, EngineOptions, Node, StartError, StartReport, start};
-use crate::runtime::{CoreId, Runtime};
+use crate::runtime::{CoreId, Runtime, TaskQueue};
 use crate::shard::{Reply, Request, Shard};
-use crate::sync::OpGuard;
+use crate::sync::{OpGuard, Permit, answer};
 use std::rc::Rc;
 
 /// A core's handle on the engine. Cheap to clone; never leaves its core.
@@ -96,6 +96,30 @@ impl<R: Runtime> Engine<R> {
 
     fn enter(&self) -> Result<OpGuard, EngineError> {
         self.shard.enter()
+    }
+
+    /// Asks for a change whose body must stay where it is until the owner has published it, also when
+    /// the caller goes away meanwhile.
+    async fn ask_holding(
+        &self,
+        core: CoreId,
+        request: Request,
+        guards: [Option<OpGuard>; 2],
+    ) -> Result<Reply, EngineError> {
+        let (to, reply) = answer();
+        let node = Rc::clone(&self.node);
+        self.runtime().spawn(TaskQueue::Foreground, async move {
+            let reply = node.ask(core, request).await;
+            drop(guards);
+            to.send(reply);
+        });
+        reply.await.unwrap_or(Err(EngineError::Closing))
+    }
+
+    /// Waits for a place to copy bytes from one object to another: a copy holds buffers of what it reads
+    /// while it waits for buffers to write to, so only a few may run at a time.
+    pub async fn copy_place(&self) -> Permit {
+        self.shard.copies.enter().await
     }
 
     async fn ask(&self, core: CoreId, request: Request) -> Result<Reply, EngineError> {

@@ -28,7 +28,7 @@ impl<R: Runtime> Engine<R> {
         meta: ObjectMeta,
         condition: Condition,
     ) -> Result<Published, EngineError> {
-        let _guard = self.enter()?;
+        let own = self.enter()?;
         let Body { place, length, guard, parts } = body;
         let call = PublishCall {
             bucket: bucket.id,
@@ -40,8 +40,7 @@ impl<R: Runtime> Engine<R> {
             parts,
         };
         let owner = self.shard.router.object(bucket.id, key);
-        let reply = self.ask(owner, Request::Publish(Box::new(call))).await;
-        drop(guard);
+        let reply = self.ask_holding(owner, Request::Publish(Box::new(call)), [Some(own), guard]).await;
         let Reply::Published(published) = reply? else { return Err(unexpected()) };
         Ok(published)
     }
@@ -112,6 +111,7 @@ impl<R: Runtime> Engine<R> {
         meta: ObjectMeta,
         condition: Condition,
     ) -> Result<Published, EngineError> {
+        let _place = self.copy_place().await;
         let mut writer = self.begin_body(Some(source.size()))?;
         let mut reader = self.read(source, 0..source.size());
         while let Some(slice) = reader.next().await? {

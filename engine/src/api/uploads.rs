@@ -65,7 +65,7 @@ impl<R: Runtime> Engine<R> {
         md5: [u8; 16],
         checksum: Option<Checksum>,
     ) -> Result<Part, EngineError> {
-        let _guard = self.enter()?;
+        let own = self.enter()?;
         let Body { place, length, guard, parts: _ } = body;
         let call = PartCall {
             bucket: bucket.id,
@@ -78,8 +78,7 @@ impl<R: Runtime> Engine<R> {
             checksum,
         };
         let owner = self.shard.router.object(bucket.id, key);
-        let reply = self.ask(owner, Request::PutPart(Box::new(call))).await;
-        drop(guard);
+        let reply = self.ask_holding(owner, Request::PutPart(Box::new(call)), [Some(own), guard]).await;
         let Reply::Part(part) = reply? else { return Err(unexpected()) };
         Ok(*part)
     }

@@ -10,15 +10,20 @@ use crate::sync::{Event, Limit};
 use ashlar_disk_format::checkpoint::{Checkpoint, ShardManifest};
 use ashlar_disk_format::extent::Extent;
 use ashlar_disk_format::group::GroupDescriptor;
+use ashlar_disk_format::superblock::Superblock;
 use ashlar_disk_format::units::{DeviceIndex, GroupId, RowOffset};
 use futures_util::future::join_all;
 use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
 use std::rc::Rc;
+use std::time::Duration;
 
 /// Groups opened since the last checkpoint after which the next is due, as a share of all: space
 /// comes back only through checkpoints.
 const OPENED_SHARE: u64 = 16;
+
+/// Pause behind a failed checkpoint.
+const RETRY_PAUSE: Duration = Duration::from_secs(1);
 
 /// See the module.
 pub(crate) struct Coordinator<R: Runtime> {
@@ -28,6 +33,8 @@ pub(crate) struct Coordinator<R: Runtime> {
     due: Event,
     is_due: Cell<bool>,
     one_at_a_time: Limit,
+    /// Superblocks go to the same places: one after another, in the order of their sequence.
+    superblock_turn: Limit,
     reclaiming: Cell<bool>,
     low: Cell<bool>,
     opened: Cell<u64>,
@@ -58,6 +65,7 @@ impl<R: Runtime> Coordinator<R> {
             due: Event::new(),
             is_due: Cell::new(false),
             one_at_a_time: Limit::new(1),
+            superblock_turn: Limit::new(1),
             reclaiming: Cell::new(false),
             low: Cell::new(false),
             opened: Cell::new(0),
@@ -81,6 +89,7 @@ impl<R: Runtime> Coordinator<R> {
                 if coordinator.checkpoint(false).await.is_err() {
                     // Every core goes on with its old starting point; the next trigger tries again.
                     coordinator.failed_checkpoints.set(coordinator.failed_checkpoints.get() + 1);
+                    coordinator.node.runtime.sleep(RETRY_PAUSE).await;
                 }
             }
         });
@@ -119,8 +128,8 @@ impl<R: Runtime> Coordinator<R> {
     async fn fence_everywhere(self: &Rc<Self>, device: DeviceIndex) -> Result<(), EngineError> {
         self.view.fence(device);
         self.everywhere(|| Request::Fence(device)).await?;
-        let superblock = self.owner.next_superblock(|_| ());
-        let failures = write_superblocks(&self.view, &superblock).await?;
+        let failures = self.write_superblocks(|_| ()).await?;
+        self.ask_for_checkpoint();
         for (device, error) in failures {
             if self.owner.fail(device) {
                 self.failures.borrow_mut().push((device, error));
@@ -128,6 +137,15 @@ impl<R: Runtime> Coordinator<R> {
             }
         }
         Ok(())
+    }
+
+    async fn write_superblocks(
+        &self,
+        change: impl FnOnce(&mut Superblock),
+    ) -> Result<Vec<(DeviceIndex, DeviceError)>, EngineError> {
+        let _turn = self.superblock_turn.enter().await;
+        let superblock = self.owner.next_superblock(change);
+        write_superblocks(&self.view, &superblock).await
     }
 
     /// Counts what is opened; tells the cores when space gets short, or no longer is.
@@ -187,6 +205,12 @@ impl<R: Runtime> Coordinator<R> {
             let Reply::Snapshot(snapshot) = reply else { return Err(EngineError::Closing) };
             snapshots.push(*snapshot);
         }
+        for reply in self.everywhere(|| Request::Tails).await? {
+            let Reply::Ends { ends, .. } = reply else { return Err(EngineError::Closing) };
+            for (group, tail) in ends {
+                self.owner.resume(group, tail);
+            }
+        }
         let checkpoint = self.compose(number, snapshots);
         let shard: Rc<Shard<R>> = self.node.shard()?;
         let bytes = checkpoint.encode();
@@ -200,14 +224,14 @@ impl<R: Runtime> Coordinator<R> {
             }
         }
         let cores = self.node.runtime.cores();
-        let superblock = self.owner.next_superblock(|superblock| {
+        let change = |superblock: &mut Superblock| {
             superblock.checkpoint.clone_from(&root);
             superblock.checkpoint_bytes = bytes.len() as u64;
             superblock.checkpoint_groups = groups;
             superblock.cores = cores;
             superblock.clean = clean;
-        });
-        let failures = write_superblocks(&self.view, &superblock).await?;
+        };
+        let failures = self.write_superblocks(change).await?;
         for (device, error) in failures {
             self.view.report_failure(device, error).await;
         }
@@ -228,9 +252,6 @@ impl<R: Runtime> Coordinator<R> {
         for (core, snapshot) in snapshots.into_iter().enumerate() {
             for (group, bytes) in &snapshot.live {
                 *live.entry(*group).or_insert(0) += bytes;
-            }
-            for (group, tail) in &snapshot.tails {
-                self.owner.resume(*group, *tail);
             }
             next_run = next_run.max(snapshot.next_run);
             logs.push(snapshot.position);

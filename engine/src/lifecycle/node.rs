@@ -88,7 +88,8 @@ impl<R: Runtime> Node<R> {
         if core == self.runtime.core() {
             return self.ask_here(request).await;
         }
-        self.post.call(core, request).await.ok_or(EngineError::Closing)?.checked()
+        let lane = request.lane();
+        self.post.call(core, request, lane).await.ok_or(EngineError::Closing)?.checked()
     }
 
     /// Looking something up may be given up half way; a change may not, so it runs in a task of its own
@@ -173,7 +174,11 @@ impl<R: Runtime> Node<R> {
         request: Request,
     ) -> Result<Reply, EngineError> {
         match request {
-            Request::Replay(batches) => Ok(Reply::Ends(shard.replay(batches).await?)),
+            Request::Replay(batches) => {
+                let (ends, unreadable) = shard.replay(batches).await?;
+                Ok(Reply::Ends { ends, unreadable })
+            }
+            Request::Tails => Ok(Reply::Ends { ends: shard.tails(), unreadable: 0 }),
             Request::Start => {
                 shard.log.start().await?;
                 self.runtime.spawn(TaskQueue::Foreground, run_committer(Rc::clone(&shard)));
@@ -252,6 +257,7 @@ async fn operate<R: Runtime>(shard: &Rc<Shard<R>>, request: Request) -> Result<R
         | Request::Start
         | Request::Snapshot
         | Request::SnapshotDone
+        | Request::Tails
         | Request::PassEpoch
         | Request::Live(_)
         | Request::Forget(_)

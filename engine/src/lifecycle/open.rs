@@ -11,8 +11,8 @@ use crate::pool::{
 };
 use crate::rows::read_blob;
 use crate::runtime::{CoreId, Device, Runtime};
-use crate::shard::{BucketStep, Reply, Request, Router, ShardSeed, vshard_of_key};
-use ashlar_disk_format::checkpoint::{BucketCounter, Checkpoint, GroupStatus, RunRef};
+use crate::shard::{BucketStep, Reply, Request, Router, ShardImport, ShardSeed, vshard_of_key};
+use ashlar_disk_format::checkpoint::{BucketCounter, Checkpoint, GroupStatus};
 use ashlar_disk_format::extent::Extent;
 use ashlar_disk_format::group::{GroupDescriptor, GroupKind};
 use ashlar_disk_format::layout::DeviceLayout;
@@ -34,6 +34,7 @@ pub(super) async fn open_pool<R: Runtime>(node: &Rc<Node<R>>) -> Result<StartRep
         facts,
         devices: identified.present.clone(),
         runs: Vec::new(),
+        imports: Vec::new(),
         counters: Vec::new(),
         next_run: 1,
     };
@@ -44,6 +45,7 @@ pub(super) async fn open_pool<R: Runtime>(node: &Rc<Node<R>>) -> Result<StartRep
         facts,
         raised(&identified, facts.epoch),
         &owned_devices(&runtime, &identified, facts.segment_bytes),
+        runtime.cores(),
     );
     let superblock = owner.next_superblock(|_| ());
     let refused = write_superblocks(&view, &superblock).await?;
@@ -204,10 +206,16 @@ async fn seed_cores<R: Runtime>(
         if let Some(checkpoint) = checkpoint {
             own.next_run = checkpoint.next_run;
             for shard in &checkpoint.shards {
-                if shard.first_vshard <= last && first <= shard.last_vshard {
-                    let new = |run: &&RunRef| !own.runs.iter().any(|known| known.run == run.run);
-                    let runs: Vec<RunRef> = shard.runs.iter().filter(new).cloned().collect();
-                    own.runs.extend(runs);
+                if (shard.first_vshard, shard.last_vshard) == (first, last) {
+                    own.runs.clone_from(&shard.runs);
+                } else if shard.first_vshard <= last && first <= shard.last_vshard {
+                    // Runs of several earlier cores cannot be put in one order of age: each core's are
+                    // read for its own virtual shards only.
+                    own.imports.push(ShardImport {
+                        first: shard.first_vshard.max(first),
+                        last: shard.last_vshard.min(last),
+                        runs: shard.runs.clone(),
+                    });
                 }
                 if shard.core.rem_euclid(cores) == core {
                     add_counters(&mut own.counters, &shard.counters);
@@ -239,6 +247,7 @@ struct Distributor<'a, R: Runtime> {
     router: Router,
     waiting: BTreeMap<CoreId, Vec<Batch>>,
     ends: BTreeMap<GroupId, RowOffset>,
+    unreadable: u64,
 }
 
 impl<R: Runtime> Distributor<'_, R> {
@@ -262,8 +271,7 @@ impl<R: Runtime> Distributor<'_, R> {
     }
 
     fn restore_group(&self, descriptor: GroupDescriptor) {
-        let known = self.coordinator.owner.groups();
-        if known.iter().any(|group| group.descriptor.generation == descriptor.generation) {
+        if self.coordinator.owner.knows(&descriptor) {
             return;
         }
         self.coordinator.owner.restore(OwnerGroup {
@@ -281,7 +289,8 @@ impl<R: Runtime> Distributor<'_, R> {
         if batches.is_empty() {
             return Ok(());
         }
-        if let Reply::Ends(ends) = self.node.ask(core, Request::Replay(batches)).await? {
+        if let Reply::Ends { ends, unreadable } = self.node.ask(core, Request::Replay(batches)).await? {
+            self.unreadable += unreadable;
             for (group, end) in ends {
                 let known = self.ends.entry(group).or_insert(end);
                 *known = (*known).max(end);
@@ -321,6 +330,7 @@ async fn replay_logs<R: Runtime>(
         router: Router::new(node.runtime.cores()),
         waiting: BTreeMap::new(),
         ends: BTreeMap::new(),
+        unreadable: 0,
     };
     let starts = log_starts(view, checkpoint).await?;
     // First the groups of all logs: a record may refer to a group that another core's log announces.
@@ -342,6 +352,14 @@ async fn replay_logs<R: Runtime>(
         coordinator.owner.resume(group, end);
     }
     coordinator.owner.seal_logs_except(&logs_end);
+    if router.unreadable > 0 {
+        // Bodies may lie in rows that nothing readable names: nothing of their kind is written over or
+        // taken back in this mount and those after it.
+        let side = view.ledger.side();
+        for group in coordinator.owner.keep_data_groups() {
+            node.shard()?.view.ledger.add(side, group, 1);
+        }
+    }
     Ok((rows, lost))
 }
 

@@ -41,11 +41,13 @@ fn meaning(key: &[u8], value: &[u8]) -> Result<Meaning, EngineError> {
 }
 
 impl<R: Runtime> Shard<R> {
-    /// Applies batches in order; where the rows end that their bodies lie in.
+    /// Applies batches in order; where the rows end that their bodies lie in, and how many pages could
+    /// not be read: then bodies may reach further than these ends.
     pub(super) async fn replay(
         self: &Rc<Self>,
         batches: Vec<Batch>,
-    ) -> Result<Vec<(GroupId, RowOffset)>, EngineError> {
+    ) -> Result<(Vec<(GroupId, RowOffset)>, u64), EngineError> {
+        let before = self.unreleased.get();
         let mut ends = BTreeMap::new();
         for batch in batches {
             for mutation in batch.mutations {
@@ -55,7 +57,7 @@ impl<R: Runtime> Shard<R> {
                 }
             }
         }
-        Ok(ends.into_iter().collect())
+        Ok((ends.into_iter().collect(), self.unreleased.get() - before))
     }
 
     async fn replay_one(
@@ -71,9 +73,16 @@ impl<R: Runtime> Shard<R> {
                 *known = (*known).max(end);
             }
         }
-        if let Some(old) = self.index.get(&mutation.key).await? {
-            let old = meaning(&mutation.key, &old)?;
-            self.replay_space(&old, -1).await?;
+        match self.index.get(&mutation.key).await {
+            Ok(Some(old)) => {
+                let old = meaning(&mutation.key, &old)?;
+                self.replay_space(&old, -1).await?;
+            }
+            Ok(None) => {}
+            // What stood there cannot be read; what the log says now stands in its place, and the
+            // space of the old one stays counted.
+            Err(EngineError::Unrecoverable { .. }) => self.unreleased.set(self.unreleased.get() + 1),
+            Err(other) => return Err(other),
         }
         self.index.put(&mutation.key, mutation.value.map(Rc::from));
         Ok(())

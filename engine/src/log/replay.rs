@@ -13,7 +13,6 @@
 //! written: its missing chunks are written again, before anything else relies on it.
 
 use super::LogStart;
-use crate::buffer::Buffer;
 use crate::error::EngineError;
 use crate::limits::{CHUNK_BYTES_MAX, LINK_HEIGHT_BYTES};
 use crate::number::{to_u8, to_usize};
@@ -125,11 +124,16 @@ async fn find_header<R: Runtime>(
         return Ok(None);
     }
     let members = at.descriptor.members.len();
-    let arena = view.runtime.reserve();
-    let reads = (0..members).map(|member| read_chunk(view, arena, &at.descriptor, member, row, unit));
+    let buffers = view.runtime.reserve().take_many(members, to_usize(u64::from(unit.bytes()))).await?;
+    let reads = buffers
+        .into_iter()
+        .enumerate()
+        .map(|(member, buffer)| read_chunk(view, &at.descriptor, member, row, unit, buffer));
     let mut best: Option<ChunkHeader> = None;
-    for (member, chunk) in join_all(reads).await.into_iter().enumerate() {
-        let Ok(chunk) = chunk? else { continue };
+    for (member, (read, chunk)) in join_all(reads).await.into_iter().enumerate() {
+        if read.is_err() {
+            continue;
+        }
         let Ok(header) = ChunkHeader::decode(chunk.bytes()) else { continue };
         let fits = header.expect(at.descriptor.group, at.descriptor.generation, row, to_u8(member)).is_ok()
             && header.pool == view.facts.pool
@@ -173,27 +177,29 @@ async fn read_payload<R: Runtime>(
     at: &Cursor,
     header: &ChunkHeader,
 ) -> Result<Option<Vec<u8>>, EngineError> {
-    let arena = view.runtime.reserve();
     let group = &at.descriptor;
     let place = RowPlace { row: at.row, height: header.height, data_count: header.data_count };
-    let good = gather(view, arena, group, place, None).await?;
+    let data_count = usize::from(header.data_count);
+    let end = to_usize(u64::from(header.height.bytes()));
+    // As many again for the data chunks that have to be rebuilt.
+    let mut buffers = view.runtime.reserve().take_many(2 * data_count, end).await?;
+    let good = gather(view, group, place, None, &mut buffers).await;
     let good: Vec<GoodChunk> = good
         .into_iter()
         .filter(|chunk| chunk.header.sequence == header.sequence && chunk.header.epoch == header.epoch)
         .collect();
-    let data_count = usize::from(header.data_count);
     if good.len() < data_count {
         return Ok(None);
     }
     let start = header_bytes(group.shape.members());
-    let end = to_usize(u64::from(header.height.bytes()));
     let mut payload = Vec::with_capacity(data_count * (end - start));
     for member in 0..data_count {
         let direct = good.iter().find(|chunk| chunk.member == member);
         if let Some(chunk) = direct {
             payload.extend_from_slice(&chunk.bytes.bytes()[start..end]);
         } else {
-            let chunk = rebuild(view, arena, group, &good, member, header.height).await?;
+            let Some(spare) = buffers.pop() else { return Ok(None) };
+            let chunk = rebuild(view, group, &good, member, header.height, spare)?;
             if header.verify_payload(to_u8(member), &chunk.bytes()[start..end]).is_err() {
                 return Ok(None);
             }
@@ -212,14 +218,15 @@ async fn complete_row<R: Runtime>(
     proven: &ChunkHeader,
 ) -> Result<(), EngineError> {
     let height = proven.height;
-    let arena = view.runtime.reserve();
+    let length = to_usize(u64::from(height.bytes()));
+    let place = RowPlace { row, height, data_count: proven.data_count };
     let mut good: Vec<GoodChunk> = Vec::new();
     for member in 0..group.members.len() {
-        good.extend(good_chunk(view, arena, group, member, row, height).await?);
+        let buffer = view.runtime.reserve().take(length).await?;
+        good.extend(good_chunk(view, group, member, place, buffer).await.ok());
     }
     good.retain(|chunk| chunk.header.sequence == proven.sequence && chunk.header.epoch == proven.epoch);
-    let Some(first) = good.first() else { return Ok(()) };
-    let data_count = usize::from(first.header.data_count);
+    let data_count = usize::from(proven.data_count);
     if good.len() < data_count {
         return Ok(());
     }
@@ -229,9 +236,9 @@ async fn complete_row<R: Runtime>(
         if good.iter().any(|chunk| chunk.member == member) {
             continue;
         }
-        let chunk: Buffer = rebuild(view, arena, group, &good, member, height).await?;
+        let buffer = view.runtime.reserve().take(length).await?;
+        let chunk = rebuild(view, group, &good, member, height, buffer)?;
         let target = group.members[member];
-        let length = to_usize(u64::from(height.bytes()));
         let (result, _chunk) = write_chunk(view, target, row, chunk, length).await;
         if result.is_ok() {
             view.count_repair();

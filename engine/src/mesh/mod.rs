@@ -1,10 +1,10 @@
 //! Calls between cores: bounded queues, one per receiving core, and the tokens that bring an answer
 //! back to the task that waits for it.
 //!
-//! Invariants: a core has at most [`CALLS_MAX`] calls outstanding, so no queue can overflow; a call
+//! Invariants: a core has at most [`CALLS_MAX`] + [`SYSTEM_CALLS_MAX`] calls outstanding, so no queue can overflow; a call
 //! to one's own core takes no queue; order between two cores is the order of sending.
 
-use crate::limits::CALLS_MAX;
+use crate::limits::{CALLS_MAX, SYSTEM_CALLS_MAX};
 use crate::number::to_u16;
 use crate::runtime::{CoreId, Runtime};
 use crate::sync::{AnswerTo, Limit, Permit, answer};
@@ -33,7 +33,7 @@ impl<Q, A> std::fmt::Debug for Mesh<Q, A> {
 impl<Q, A> Mesh<Q, A> {
     /// Queues for `cores` cores.
     pub(crate) fn new(cores: u16) -> Arc<Self> {
-        let places = CALLS_MAX * usize::from(cores) + CALLS_MAX;
+        let places = (CALLS_MAX + SYSTEM_CALLS_MAX) * (usize::from(cores) + 1);
         Arc::new(Self { queues: (0..cores).map(|_| ArrayQueue::new(places)).collect() })
     }
 
@@ -41,6 +41,14 @@ impl<Q, A> Mesh<Q, A> {
     pub(crate) fn cores(&self) -> u16 {
         to_u16(self.queues.len())
     }
+}
+
+/// Which limit a call counts against. What clients ask for may wait for the engine's own calls
+/// (checkpoints, segments), so those have places that clients cannot take.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Lane {
+    Client,
+    System,
 }
 
 /// One core's end of the mesh.
@@ -51,7 +59,8 @@ pub(crate) struct Post<R: Runtime, Q, A> {
     /// any more, the answer still needs room in this core's queue.
     waiting: RefCell<BTreeMap<u64, (AnswerTo<A>, Permit)>>,
     next_token: Cell<u64>,
-    places: Limit,
+    client_places: Limit,
+    system_places: Limit,
 }
 
 impl<R: Runtime, Q, A> std::fmt::Debug for Post<R, Q, A> {
@@ -67,14 +76,18 @@ impl<R: Runtime, Q: Send + 'static, A: Send + 'static> Post<R, Q, A> {
             mesh,
             waiting: RefCell::default(),
             next_token: Cell::new(0),
-            places: Limit::new(CALLS_MAX),
+            client_places: Limit::new(CALLS_MAX),
+            system_places: Limit::new(SYSTEM_CALLS_MAX),
         })
     }
 
     /// Calls another core and waits for its answer; `None` when that core is gone.
-    pub(crate) async fn call(&self, to: CoreId, question: Q) -> Option<A> {
+    pub(crate) async fn call(&self, to: CoreId, question: Q, lane: Lane) -> Option<A> {
         assert!(to != self.runtime.core(), "a core does not write to itself");
-        let place = self.places.enter().await;
+        let place = match lane {
+            Lane::Client => self.client_places.enter().await,
+            Lane::System => self.system_places.enter().await,
+        };
         let token = self.next_token.get();
         self.next_token.set(token + 1);
         let (reply, wait) = answer();

@@ -17,7 +17,7 @@ use ashlar_disk_format::code::CodeShape;
 use ashlar_disk_format::group::{GroupDescriptor, GroupKind, Member};
 use ashlar_disk_format::superblock::{DeviceState, Superblock};
 use ashlar_disk_format::units::{DeviceIndex, Generation, GroupId, LogId, RowOffset, SegmentIndex};
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
 
 /// A group in the table.
@@ -69,7 +69,10 @@ struct Inner {
 #[derive(Debug)]
 pub(crate) struct PoolOwner {
     facts: PoolFacts,
+    reserved: u64,
     inner: RefCell<Inner>,
+    /// Groups that counted less than nothing in checkpoints of this mount.
+    pub(crate) miscounted: Cell<u64>,
 }
 
 /// One device as the owner starts with it.
@@ -83,7 +86,7 @@ pub(crate) struct OwnedDevice {
 
 impl PoolOwner {
     /// An owner of `devices` whose segments are all free.
-    pub(crate) fn new(facts: PoolFacts, superblock: Superblock, devices: &[OwnedDevice]) -> Self {
+    pub(crate) fn new(facts: PoolFacts, superblock: Superblock, devices: &[OwnedDevice], cores: u16) -> Self {
         let space = |device: &OwnedDevice| DeviceSpace {
             used: vec![false; device.segments as usize],
             prepared: vec![device.always_prepared; device.segments as usize],
@@ -98,7 +101,9 @@ impl PoolOwner {
             next_generation: 1,
             checkpoints: 0,
         };
-        Self { facts, inner: RefCell::new(inner) }
+        // Every core may need a log group and an index group at once, and a checkpoint some more.
+        let reserved = (2 * u64::from(cores) + 4).max(RESERVED_GROUPS as u64);
+        Self { facts, reserved, inner: RefCell::new(inner), miscounted: Cell::new(0) }
     }
 
     /// Takes over what a checkpoint says of the segments.
@@ -117,10 +122,13 @@ impl PoolOwner {
     /// it reuses is dropped: the log says that they were taken back.
     pub(crate) fn restore(&self, group: OwnerGroup) {
         let mut inner = self.inner.borrow_mut();
+        let overlaps = group.descriptor.members.iter().any(|member| inner.is_used(*member));
         let taken: Vec<GroupId> = inner
             .groups
             .values()
             .filter(|other| {
+                overlaps
+                    &&
                 other.descriptor.group != group.descriptor.group
                     && other.descriptor.members.iter().any(|m| group.descriptor.members.contains(m))
             })
@@ -143,6 +151,24 @@ impl PoolOwner {
         if let Some(group) = inner.groups.get_mut(&group) {
             group.tail = group.tail.max(tail);
         }
+    }
+
+    /// The group is in the table.
+    pub(crate) fn knows(&self, descriptor: &GroupDescriptor) -> bool {
+        let inner = self.inner.borrow();
+        let known = inner.groups.get(&descriptor.group);
+        known.is_some_and(|known| known.descriptor.generation == descriptor.generation)
+    }
+
+    /// No data group is continued; all of them, for whoever keeps them from being taken back.
+    pub(crate) fn keep_data_groups(&self) -> Vec<GroupId> {
+        let mut inner = self.inner.borrow_mut();
+        let data = inner.groups.values_mut().filter(|group| group.descriptor.kind == GroupKind::Data);
+        data.map(|group| {
+            group.open = false;
+            group.descriptor.group
+        })
+        .collect()
     }
 
     /// Of the log groups only those in which a log ended may be continued.
@@ -226,7 +252,7 @@ impl PoolOwner {
                 unprepared: Vec::new(),
             });
         }
-        let (shape, devices) = inner.choose_devices(self.facts.shape, kind)?;
+        let (shape, devices) = inner.choose_devices(self.facts.shape, kind, self.reserved)?;
         let mut members = Vec::with_capacity(devices.len());
         let mut unprepared = Vec::new();
         for device in devices {
@@ -270,8 +296,12 @@ impl PoolOwner {
         let mut inner = self.inner.borrow_mut();
         for (id, group) in &mut inner.groups {
             let bytes = live.get(id).copied().unwrap_or(0);
-            assert!(bytes >= 0, "group {} counts {bytes} live bytes", id.0);
-            group.live = bytes.unsigned_abs();
+            if bytes < 0 {
+                // Possible only after pages were unreadable at a start and came back: such a group is
+                // never taken back.
+                self.miscounted.set(self.miscounted.get() + 1);
+            }
+            group.live = if bytes < 0 { 1 } else { bytes.unsigned_abs() };
         }
         let state = |group: &OwnerGroup| GroupState {
             descriptor: group.descriptor.clone(),
@@ -348,11 +378,16 @@ impl PoolOwner {
 
     /// True when only deletes and maintenance may still write.
     pub(crate) fn is_low(&self) -> bool {
-        self.room().0 <= RESERVED_GROUPS as u64
+        self.room().0 <= self.reserved
     }
 }
 
 impl Inner {
+    fn is_used(&self, member: Member) -> bool {
+        let space = self.devices.get(&member.device);
+        space.and_then(|space| space.used.get(member.segment.0 as usize)).copied().unwrap_or(false)
+    }
+
     fn set_used(&mut self, member: Member, used: bool) {
         let flag = self.devices.get_mut(&member.device);
         if let Some(flag) = flag.and_then(|space| space.used.get_mut(member.segment.0 as usize)) {
@@ -404,6 +439,7 @@ impl Inner {
         &self,
         wanted: CodeShape,
         kind: GroupKind,
+        reserve: u64,
     ) -> Result<(CodeShape, Vec<DeviceIndex>), EngineError> {
         let widest = self.shape_now(wanted)?;
         let candidates = self.candidates();
@@ -411,7 +447,7 @@ impl Inner {
             let Ok(shape) = CodeShape::new(k, wanted.m) else { continue };
             let left = groups_left(&candidates, shape.members());
             let reserved = match kind {
-                GroupKind::Data => RESERVED_GROUPS as u64,
+                GroupKind::Data => reserve,
                 GroupKind::Log | GroupKind::Index => 0,
             };
             if left > reserved

@@ -156,7 +156,9 @@ impl<R: Runtime> PoolView<R> {
         segment: SegmentIndex,
         row: RowOffset,
     ) -> Option<u64> {
-        self.slots.get(&device).map(|slot| slot.layout.chunk_offset(segment, row))
+        let slot = self.slots.get(&device)?;
+        // A device that came back smaller than it was lacks its last segments.
+        (segment.0 < slot.layout.segment_count()).then(|| slot.layout.chunk_offset(segment, row))
     }
 
     /// The codec of a shape, built once.

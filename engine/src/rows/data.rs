@@ -227,6 +227,8 @@ impl<R: Runtime> DataWriter<R> {
         if opened.tail.0 <= 1 && self.kind == GroupKind::Data {
             let durable = self.announcements.announce((*opened.descriptor).clone()).await;
             if durable.is_none() {
+                let seal = PoolRequest::Seal { group: opened.descriptor.group, tail: opened.tail };
+                let _sealed = self.view.ask(seal).await?;
                 return Err(EngineError::Closing);
             }
         }

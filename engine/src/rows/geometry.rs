@@ -3,7 +3,7 @@
 //! Bytes run down a data chunk before they run over to the next one, so that a small object lies
 //! on one device.
 
-use crate::limits::{CHUNK_BYTES_MAX, NARROW_PAYLOAD_BYTES_MAX, ROW_BYTES_MAX};
+use crate::limits::{CHUNK_BYTES_MAX, NARROW_PAYLOAD_BYTES_MAX, ROW_BYTES_MAX, TALL_CHUNK_BYTES_MIN};
 use crate::number::{to_u8, to_u32, to_usize};
 use ashlar_disk_format::chunk::header_bytes;
 use ashlar_disk_format::code::CodeShape;
@@ -33,11 +33,12 @@ pub(crate) struct Place {
 }
 
 /// The tallest chunk of a shape, such that a row's buffers stay within [`ROW_BYTES_MAX`]: a power
-/// of two, because buffers are.
+/// of two, because buffers are. Rows of more than 16 members exceed it, because a chunk must hold a
+/// whole page of the index.
 pub(crate) fn tallest(shape: CodeShape) -> Height {
     let share = ROW_BYTES_MAX.div_euclid(to_u32(shape.members()));
     let power = if share.is_power_of_two() { share } else { share.next_power_of_two() >> 1 };
-    let Some(height) = Height::holding(power.min(CHUNK_BYTES_MAX)) else {
+    let Some(height) = Height::holding(power.clamp(TALL_CHUNK_BYTES_MIN, CHUNK_BYTES_MAX)) else {
         unreachable!("CHUNK_BYTES_MAX is a legal height")
     };
     height
@@ -160,7 +161,9 @@ mod tests {
         for text in ["1+0", "1+1", "2+1", "4+2", "8+3", "12+4", "16+4", "40+8"] {
             let full = Geometry::full(shape(text));
             let bytes = full.height.bytes() * to_u32(full.shape.members());
-            assert!(bytes <= ROW_BYTES_MAX, "{text}: {bytes}");
+            let limit = ROW_BYTES_MAX.max(TALL_CHUNK_BYTES_MIN * to_u32(full.shape.members()));
+            assert!(bytes <= limit, "{text}: {bytes}");
+            assert!(full.chunk_capacity() > 64 << 10, "{text}: a page of the index fits a chunk");
             assert!(full.height.bytes().is_power_of_two());
         }
     }

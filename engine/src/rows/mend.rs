@@ -18,7 +18,7 @@ use crate::runtime::{Runtime, TaskQueue};
 use ashlar_disk_format::chunk::{ChunkHeader, header_bytes};
 use ashlar_disk_format::extent::Extent;
 use ashlar_disk_format::group::GroupDescriptor;
-use ashlar_disk_format::units::{Height, RowOffset};
+use ashlar_disk_format::units::{Epoch, Height, RowOffset, RowSequence};
 use futures_util::future::join_all;
 use std::rc::Rc;
 
@@ -51,7 +51,9 @@ pub(crate) async fn mend<R: Runtime>(
     let wanted = usize::from(extent.member);
     let needed = usize::from(extent.data_count);
     let place = RowPlace { row: extent.row, height: extent.height, data_count: extent.data_count };
-    let sources = gather(view, arena, group, place, Some(wanted)).await?;
+    // All buffers at once: two that wait for their last one while holding the others would wait for ever.
+    let mut buffers = arena.take_many(needed + 1, to_usize(u64::from(extent.height.bytes()))).await?;
+    let sources = gather(view, group, place, Some(wanted), &mut buffers).await;
     let lost = |found: usize| EngineError::Unrecoverable {
         group: extent.group,
         generation: extent.generation,
@@ -62,7 +64,8 @@ pub(crate) async fn mend<R: Runtime>(
     if sources.len() < needed {
         return Err(lost(sources.len()));
     }
-    let chunk = rebuild(view, arena, group, &sources, wanted, extent.height).await?;
+    let Some(chunk) = buffers.pop() else { return Err(lost(sources.len())) };
+    let chunk = rebuild(view, group, &sources, wanted, extent.height, chunk)?;
     if !holds(extent, &chunk, header_bytes(group.shape.members())) {
         return Err(lost(0));
     }
@@ -82,68 +85,88 @@ fn holds(extent: &Extent, chunk: &Buffer, header: usize) -> bool {
     })
 }
 
-/// Up to `data_count` good chunks of a row, `except` one member. Fewer when no more are good.
+/// Up to `data_count` good chunks of one writing of a row, `except` one member, read into `buffers`.
+/// Fewer when no more are good. Chunks of an older writing at the same place do not count.
 pub(crate) async fn gather<R: Runtime>(
     view: &PoolView<R>,
-    arena: &Arena,
     group: &GroupDescriptor,
     place: RowPlace,
     except: Option<usize>,
-) -> Result<Vec<GoodChunk>, EngineError> {
-    let RowPlace { row, height, data_count } = place;
-    let needed = usize::from(data_count);
+    buffers: &mut Vec<Buffer>,
+) -> Vec<GoodChunk> {
+    let needed = usize::from(place.data_count);
     let parity = usize::from(group.shape.k)..group.shape.members();
     let mut candidates = (0..needed).chain(parity).filter(|member| Some(*member) != except);
     let mut good: Vec<GoodChunk> = Vec::with_capacity(needed);
     loop {
-        let wave: Vec<usize> = candidates.by_ref().take(needed - good.len()).collect();
+        let missing = (needed - good.len()).min(buffers.len());
+        let wave: Vec<usize> = candidates.by_ref().take(missing).collect();
         if wave.is_empty() {
-            return Ok(good);
+            return good;
         }
-        let reads = wave.into_iter().map(|member| good_chunk(view, arena, group, member, row, height));
+        let taken = buffers.split_off(buffers.len() - wave.len());
+        let reads = wave
+            .into_iter()
+            .zip(taken)
+            .map(|(member, buffer)| good_chunk(view, group, member, place, buffer));
         for chunk in join_all(reads).await {
-            good.extend(chunk?);
+            match chunk {
+                Ok(chunk) => good.push(chunk),
+                Err(buffer) => buffers.push(buffer),
+            }
+        }
+        let newest = good.iter().map(GoodChunk::writing).max();
+        for stale in good.extract_if(.., |chunk| Some(chunk.writing()) != newest) {
+            buffers.push(stale.bytes);
         }
         if good.len() == needed {
-            return Ok(good);
+            return good;
         }
     }
 }
 
-/// One member's chunk, if it is there and proves itself.
+impl GoodChunk {
+    /// Which writing of the row it belongs to; a later mount may write over what an earlier one left
+    /// behind the end.
+    fn writing(&self) -> (Epoch, RowSequence) {
+        (self.header.epoch, self.header.sequence)
+    }
+}
+
+/// One member's chunk, if it is there and proves itself; else the buffer back.
 pub(crate) async fn good_chunk<R: Runtime>(
     view: &PoolView<R>,
-    arena: &Arena,
     group: &GroupDescriptor,
     member: usize,
-    row: RowOffset,
-    height: Height,
-) -> Result<Option<GoodChunk>, EngineError> {
-    let Ok(bytes) = read_chunk(view, arena, group, member, row, height).await? else { return Ok(None) };
+    place: RowPlace,
+    buffer: Buffer,
+) -> Result<GoodChunk, Buffer> {
+    let RowPlace { row, height, .. } = place;
+    let (read, bytes) = read_chunk(view, group, member, row, height, buffer).await;
     let number = to_u8(member);
-    let Ok(header) = ChunkHeader::decode(bytes.bytes()) else { return Ok(None) };
+    let (Ok(()), Ok(header)) = (read, ChunkHeader::decode(bytes.bytes())) else { return Err(bytes) };
     let belongs = header.expect(group.group, group.generation, row, number).is_ok()
         && header.pool == view.facts.pool
         && header.height == height;
     let start = header_bytes(group.shape.members());
     let end = to_usize(u64::from(height.bytes()));
     let intact = belongs && header.verify_payload(number, &bytes.bytes()[start..end]).is_ok();
-    Ok(intact.then_some(GoodChunk { member, header, bytes }))
+    if intact { Ok(GoodChunk { member, header, bytes }) } else { Err(bytes) }
 }
 
-/// The chunk of `wanted`, header first, from good chunks of its row.
-pub(crate) async fn rebuild<R: Runtime>(
+/// The chunk of `wanted`, header first, in the buffer `chunk`, from good chunks of its row.
+pub(crate) fn rebuild<R: Runtime>(
     view: &PoolView<R>,
-    arena: &Arena,
     group: &GroupDescriptor,
     sources: &[GoodChunk],
     wanted: usize,
     height: Height,
+    chunk: Buffer,
 ) -> Result<Buffer, EngineError> {
     let start = header_bytes(group.shape.members());
     let end = to_usize(u64::from(height.bytes()));
     let Some(first) = sources.first() else { panic!("a row is rebuilt from at least one chunk") };
-    let mut chunk = arena.take(end).await?;
+    let mut chunk = chunk;
     let present: Vec<(usize, &[u8])> =
         sources.iter().map(|source| (source.member, &source.bytes.bytes()[start..end])).collect();
     let codec = view.codec(group.shape);

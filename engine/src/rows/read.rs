@@ -95,21 +95,18 @@ async fn read_window<R: Runtime>(
     Ok(result.is_ok().then_some(buffer))
 }
 
-/// A whole chunk of a row, header included, as it stands on the device.
+/// A chunk of a row from its start, `height` of it, as it stands on the device; the buffer comes back.
 pub(crate) async fn read_chunk<R: Runtime>(
     view: &PoolView<R>,
-    arena: &Arena,
     group: &GroupDescriptor,
     member: usize,
     row: RowOffset,
     height: Height,
-) -> Result<Result<Buffer, DeviceError>, EngineError> {
+    buffer: Buffer,
+) -> (Result<(), DeviceError>, Buffer) {
     let target = group.members[member];
     let device = view.device(target.device).cloned();
     let address = view.chunk_offset(target.device, target.segment, row);
-    let (Some(device), Some(address)) = (device, address) else { return Ok(Err(DeviceError::Fenced)) };
-    let length = to_usize(u64::from(height.bytes()));
-    let buffer = arena.take(length).await?;
-    let (result, buffer) = device.read(address, buffer, length).await;
-    Ok(result.map(|()| buffer))
+    let (Some(device), Some(address)) = (device, address) else { return (Err(DeviceError::Fenced), buffer) };
+    device.read(address, buffer, to_usize(u64::from(height.bytes()))).await
 }

@@ -11,6 +11,7 @@ use super::router::bucket_shard;
 use super::state::Shard;
 use crate::body::BodySpace;
 use crate::error::EngineError;
+use crate::mesh::Lane;
 use crate::runtime::{CoreId, Runtime, TaskQueue};
 use crate::types::{Bucket, UploadQuery};
 use ashlar_disk_format::key::{bucket_key, bucket_prefix, prefix_end};
@@ -119,7 +120,7 @@ impl<R: Runtime> Shard<R> {
             let reply = if core == self.core() {
                 Box::pin(self.bucket_step(step())).await?
             } else {
-                let reply = self.post.call(core, Request::Bucket(step())).await;
+                let reply = self.post.call(core, Request::Bucket(step()), Lane::System).await;
                 reply.ok_or(EngineError::Closing)?.checked()?
             };
             replies.push(reply);

@@ -2,6 +2,7 @@
 
 use crate::body::BodyPlace;
 use crate::error::EngineError;
+use crate::mesh::Lane;
 use crate::pool::{PoolFacts, PoolReply, PoolRequest};
 use crate::types::{
     Condition, ListPage, ListQuery, NamedPart, ObjectMeta, Part, PartPage, Published, Upload, UploadId,
@@ -9,7 +10,7 @@ use crate::types::{
 };
 use ashlar_disk_format::checkpoint::{BucketCounter, LogPosition, RunRef};
 use ashlar_disk_format::record::Batch;
-use ashlar_disk_format::units::{BucketId, DeviceIndex, GroupId, RowOffset};
+use ashlar_disk_format::units::{BucketId, DeviceIndex, GroupId, RowOffset, VirtualShard};
 use ashlar_disk_format::value::{BucketRecord, Checksum, ObjectRecord, PartTable};
 use std::collections::BTreeMap;
 
@@ -81,9 +82,20 @@ pub(crate) struct ShardSeed {
     pub(crate) facts: PoolFacts,
     /// Devices in service: index in the pool, position among the runtime's devices.
     pub(crate) devices: Vec<(DeviceIndex, usize)>,
+    /// Runs of this core's own virtual shards, newest first.
     pub(crate) runs: Vec<RunRef>,
+    /// Written when the cores had other virtual shards: what of them is this core's now is copied.
+    pub(crate) imports: Vec<ShardImport>,
     pub(crate) counters: Vec<BucketCounter>,
     pub(crate) next_run: u64,
+}
+
+/// The runs of one core of an earlier mount, and which of its virtual shards are wanted.
+#[derive(Debug, Clone)]
+pub(crate) struct ShardImport {
+    pub(crate) first: VirtualShard,
+    pub(crate) last: VirtualShard,
+    pub(crate) runs: Vec<RunRef>,
 }
 
 /// One core's part of a checkpoint.
@@ -93,7 +105,6 @@ pub(crate) struct ShardSnapshot {
     pub(crate) runs: Vec<RunRef>,
     pub(crate) counters: Vec<BucketCounter>,
     pub(crate) live: BTreeMap<GroupId, i64>,
-    pub(crate) tails: Vec<(GroupId, RowOffset)>,
     pub(crate) next_run: u64,
 }
 
@@ -151,6 +162,8 @@ pub(crate) enum Request {
     Serve,
     /// Freeze, flush, and say what a checkpoint must hold.
     Snapshot,
+    /// Where do your open groups end now?
+    Tails,
     /// The checkpoint is over.
     SnapshotDone,
     /// Wait until every operation that began before this has ended.
@@ -172,6 +185,22 @@ pub(crate) enum Request {
 }
 
 impl Request {
+    /// Which limit the call counts against.
+    pub(crate) fn lane(&self) -> Lane {
+        let by_client = self.only_reads()
+            || matches!(
+                self,
+                Self::Publish(_)
+                    | Self::Delete { .. }
+                    | Self::CreateUpload { .. }
+                    | Self::PutPart(_)
+                    | Self::Complete(_)
+                    | Self::Abort { .. }
+                    | Self::Bucket(BucketStep::Create { .. } | BucketStep::Delete { .. })
+            );
+        if by_client { Lane::Client } else { Lane::System }
+    }
+
     /// Nothing is changed by it.
     pub(crate) fn only_reads(&self) -> bool {
         matches!(
@@ -204,8 +233,8 @@ pub(crate) enum Reply {
     Buckets(Vec<BucketRecord>),
     Snapshot(Box<ShardSnapshot>),
     Live(Vec<i64>),
-    /// Extents of replayed records, so that the owner knows where groups end.
-    Ends(Vec<(GroupId, RowOffset)>),
+    /// Where groups end, and how many extent pages could not be read on the way.
+    Ends { ends: Vec<(GroupId, RowOffset)>, unreadable: u64 },
 }
 
 impl Reply {

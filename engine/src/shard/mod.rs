@@ -19,7 +19,7 @@ mod uploads;
 
 pub(crate) use commit::{DELETE_PREFIX, run_committer};
 pub(crate) use message::{
-    BucketStep, CompleteCall, ListCall, PartCall, PublishCall, Reply, Request, ShardSeed, ShardSnapshot,
+    BucketStep, CompleteCall, ListCall, PartCall, PublishCall, Reply, Request, ShardImport, ShardSeed, ShardSnapshot,
 };
 pub(crate) use objects::held_by;
 pub(crate) use router::{Router, vshard_of_key};

@@ -10,6 +10,7 @@ use super::message::ShardSnapshot;
 use super::state::Shard;
 use crate::error::EngineError;
 use crate::runtime::Runtime;
+use ashlar_disk_format::units::{GroupId, RowOffset};
 use std::rc::Rc;
 
 /// Merges in one checkpoint at most: the rest waits for the next one.
@@ -52,19 +53,24 @@ impl<R: Runtime> Shard<R> {
         for shared in self.index.confirm(manifest.retired_up_to) {
             self.view.ledger.settle_pages(&shared.extents, false);
         }
-        let mut tails = Vec::new();
-        for writer in [&self.data, &self.index_rows] {
-            tails.extend(writer.tail().map(|(descriptor, tail)| (descriptor.group, tail)));
-        }
-        tails.push((position.group, position.row));
         Ok(ShardSnapshot {
             position,
             runs: manifest.runs,
             counters,
             live: self.view.ledger.settled(),
-            tails,
             next_run: self.index.next_run(),
         })
+    }
+
+    /// Where this core's open groups end. Asked for after every core has frozen its share: a body that a
+    /// frozen memtable names may have been written after its own core's snapshot.
+    pub(crate) fn tails(&self) -> Vec<(GroupId, RowOffset)> {
+        let mut tails: Vec<(GroupId, RowOffset)> = Vec::new();
+        for writer in [&self.data, &self.index_rows] {
+            tails.extend(writer.tail().map(|(descriptor, tail)| (descriptor.group, tail)));
+        }
+        tails.extend(self.log.position().map(|position| (position.group, position.row)));
+        tails
     }
 
     /// The checkpoint is over, durable or given up.

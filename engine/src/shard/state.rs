@@ -2,12 +2,12 @@
 
 use super::commit::Change;
 use super::locks::KeyLocks;
-use super::message::{Reply, Request, ShardSeed};
+use super::message::{Reply, Request, ShardImport, ShardSeed};
 use super::router::{Router, vshard_of_key};
 use crate::body::walk_body;
 use crate::error::EngineError;
 use crate::index::{Index, IndexOptions};
-use crate::limits::CHECKPOINT_LOG_BYTES;
+use crate::limits::{CHECKPOINT_LOG_BYTES, COPIES_MAX};
 use crate::log::LogWriter;
 use crate::mesh::Post;
 use crate::pool::{PoolView, Side};
@@ -21,6 +21,7 @@ use ashlar_disk_format::units::{BucketId, LogId};
 use ashlar_disk_format::value::BodyEntry;
 use std::cell::{Cell, RefCell};
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::ops::Bound;
 use std::rc::Rc;
 
 /// What the index of one shard may use.
@@ -58,6 +59,7 @@ pub(crate) struct Shard<R: Runtime> {
     pub(crate) queue_filled: Event,
     /// Held for one row, or for the instant in which a checkpoint falls between two.
     pub(crate) turn: Limit,
+    pub(crate) copies: Limit,
     pub(crate) buckets: RefCell<BTreeMap<String, Rc<Bucket>>>,
     pub(crate) bucket_ids: RefCell<BTreeMap<BucketId, Rc<Bucket>>>,
     pub(crate) frozen: RefCell<BTreeSet<BucketId>>,
@@ -75,6 +77,31 @@ pub(crate) struct Shard<R: Runtime> {
     next_bucket: Cell<u32>,
     /// Releases whose extent pages could not be read: space that stays counted as live.
     pub(crate) unreleased: Cell<u64>,
+}
+
+/// Copies what is this core's of another mount's runs: puts each key into the memtable, and writes that
+/// out as it grows. The old runs stay as they are until a checkpoint without them is durable.
+async fn copy_in<R: Runtime>(
+    index: &Index<RowPages<R>>,
+    pages: &RowPages<R>,
+    import: &ShardImport,
+    memtable_bytes: usize,
+) -> Result<(), EngineError> {
+    let options = IndexOptions {
+        page_cache_bytes: memtable_bytes,
+        ..IndexOptions::new(import.first, import.last, vshard_of_key)
+    };
+    let old = Index::open(pages.clone(), options, &import.runs).await?;
+    let mut scan = old.scan(Bound::Unbounded, Bound::Unbounded);
+    while let Some(entry) = scan.next().await? {
+        index.put(&entry.key, Some(Rc::from(&*entry.value)));
+        if index.memory().memtable_bytes >= memtable_bytes
+            && let Ok(frozen) = index.freeze()
+        {
+            let _run = index.flush(frozen).await?;
+        }
+    }
+    Ok(())
 }
 
 impl<R: Runtime> std::fmt::Debug for Shard<R> {
@@ -110,7 +137,12 @@ impl<R: Runtime> Shard<R> {
             ..IndexOptions::new(first, last, vshard_of_key)
         };
         let index = Index::open(pages.clone(), options, &seed.runs).await?;
-        view.ledger.settle_pages(&index.held_extents(), true);
+        // What is written from here on counts itself.
+        let held = index.held_extents();
+        for import in &seed.imports {
+            copy_in(&index, &pages, import, sizes.memtable_bytes).await?;
+        }
+        view.ledger.settle_pages(&held, true);
         let counters = seed.counters.iter().map(|counter| (counter.bucket, counter.clone())).collect();
         let sequence = u64::from(view.facts.epoch.0) << 32;
         Ok(Rc::new(Self {
@@ -129,6 +161,7 @@ impl<R: Runtime> Shard<R> {
             queue: RefCell::default(),
             queue_filled,
             turn: Limit::new(1),
+            copies: Limit::new(COPIES_MAX),
             buckets: RefCell::default(),
             bucket_ids: RefCell::default(),
             frozen: RefCell::default(),
