@@ -118,23 +118,27 @@ impl PoolOwner {
         }
     }
 
-    /// Puts a group into the table, from a checkpoint or from the log. A dead group whose segments
-    /// it reuses is dropped: the log says that they were taken back.
+    /// Puts a group into the table, from a checkpoint or from the log. Of two groups with a segment in
+    /// common the younger one stands, in whatever order they are named: the other was dead, and its
+    /// segments were taken back, before the younger could be opened.
     pub(crate) fn restore(&self, group: OwnerGroup) {
         let mut inner = self.inner.borrow_mut();
         let overlaps = group.descriptor.members.iter().any(|member| inner.is_used(*member));
-        let taken: Vec<GroupId> = inner
+        let meets = |other: &&OwnerGroup| {
+            overlaps
+                && other.descriptor.group != group.descriptor.group
+                && other.descriptor.members.iter().any(|m| group.descriptor.members.contains(m))
+        };
+        let taken: Vec<(GroupId, Generation)> = inner
             .groups
             .values()
-            .filter(|other| {
-                overlaps
-                    &&
-                other.descriptor.group != group.descriptor.group
-                    && other.descriptor.members.iter().any(|m| group.descriptor.members.contains(m))
-            })
-            .map(|other| other.descriptor.group)
+            .filter(meets)
+            .map(|other| (other.descriptor.group, other.descriptor.generation))
             .collect();
-        for stale in taken {
+        if taken.iter().any(|(_, generation)| *generation > group.descriptor.generation) {
+            return;
+        }
+        for (stale, _) in taken {
             inner.drop_group(stale);
         }
         inner.next_group = inner.next_group.max(group.descriptor.group.0 + 1);
