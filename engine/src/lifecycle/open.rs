@@ -66,6 +66,7 @@ pub(super) async fn open_pool<R: Runtime>(node: &Rc<Node<R>>) -> Result<StartRep
     let replayed = replay_logs(node, &coordinator, &view, checkpoint.as_ref()).await?;
     coordinator.owner.settle();
     coordinator.everywhere(|| Request::Start).await?;
+    coordinator.owner.leave_logs();
     coordinator.checkpoint(false).await?;
     install_buckets(&coordinator).await?;
     coordinator.run();

@@ -201,6 +201,15 @@ impl PoolOwner {
         }
     }
 
+    /// Every log has its first group. From now on logs go on in new groups only: a link names a group
+    /// and no row, so that the log is read from the group's first row.
+    pub(crate) fn leave_logs(&self) {
+        let mut inner = self.inner.borrow_mut();
+        for group in inner.groups.values_mut().filter(|group| group.descriptor.kind == GroupKind::Log) {
+            group.resumable = false;
+        }
+    }
+
     /// Answers a core.
     pub(crate) fn answer(&self, request: &PoolRequest) -> Result<PoolReply, EngineError> {
         match request {
