@@ -375,5 +375,6 @@ async fn install_buckets<R: Runtime>(coordinator: &Rc<Coordinator<R>>) -> Result
     for record in records {
         coordinator.everywhere(|| Request::Bucket(BucketStep::Install(record.clone()))).await?;
     }
+    coordinator.everywhere(|| Request::Bucket(BucketStep::DropOrphans)).await?;
     Ok(())
 }

@@ -14,7 +14,7 @@ use crate::error::EngineError;
 use crate::mesh::Lane;
 use crate::runtime::{CoreId, Runtime, TaskQueue};
 use crate::types::{Bucket, UploadQuery};
-use ashlar_disk_format::key::{bucket_key, bucket_prefix, prefix_end};
+use ashlar_disk_format::key::{bucket_key, bucket_prefix, decode_upload_key, prefix_end, upload_prefix};
 use ashlar_disk_format::units::BucketId;
 use ashlar_disk_format::value::{BucketRecord, BucketState, decode_bucket, encode_bucket};
 use std::ops::Bound;
@@ -48,6 +48,7 @@ impl<R: Runtime> Shard<R> {
                 self.remove(bucket);
                 Ok(Reply::Done)
             }
+            BucketStep::DropOrphans => self.drop_orphans().await.map(|()| Reply::Done),
             BucketStep::Collect => self.collect_buckets().await.map(Reply::Buckets),
         }
     }
@@ -152,9 +153,6 @@ impl<R: Runtime> Shard<R> {
 
     /// Drops what uploads a removed bucket still had, in the background.
     pub(crate) fn abort_uploads_of(self: &Rc<Self>, bucket: BucketId) {
-        if self.counter(bucket).uploads == 0 {
-            return;
-        }
         let shard = Rc::clone(self);
         self.view.runtime.spawn(TaskQueue::Background, async move {
             let query = UploadQuery { max: ABORT_BATCH, ..UploadQuery::default() };
@@ -170,6 +168,24 @@ impl<R: Runtime> Shard<R> {
                 }
             }
         });
+    }
+
+    /// Drops what uploads of buckets still hold whose removal a restart cut short. One look per bucket
+    /// that has uploads.
+    async fn drop_orphans(self: &Rc<Self>) -> Result<(), EngineError> {
+        let first = upload_prefix(BucketId(0), b"");
+        let end = prefix_end(&first[..1]);
+        let end = end.as_deref().map_or(Bound::Unbounded, Bound::Excluded);
+        let mut scan = self.index.scan(Bound::Included(&first), end);
+        while let Some(entry) = scan.next().await? {
+            let (bucket, _, _) = decode_upload_key(&entry.key)?;
+            if !self.bucket_ids.borrow().contains_key(&bucket) {
+                self.abort_uploads_of(bucket);
+            }
+            let Some(next) = prefix_end(&upload_prefix(bucket, b"")) else { return Ok(()) };
+            scan.seek(&next);
+        }
+        Ok(())
     }
 
     /// The settings of the buckets whose names this core owns.

@@ -72,6 +72,8 @@ pub(crate) enum BucketStep {
     Thaw(BucketId),
     /// To every core: it is gone.
     Remove(BucketId),
+    /// To every core: drop the uploads of buckets that are gone.
+    DropOrphans,
     /// To every core: the settings whose names you own.
     Collect,
 }
