@@ -315,7 +315,9 @@ impl<R: Runtime> Coordinator<R> {
             .collect();
         for member in members {
             let start = self.view.chunk_offset(member.device, member.segment, RowOffset(0));
-            if let (Some(device), Some(start)) = (self.view.device(member.device).cloned(), start) {
+            // A file would lose its allocation, which every later write relies on.
+            let device = self.view.device(member.device).filter(|device| !device.info().is_file);
+            if let (Some(device), Some(start)) = (device.cloned(), start) {
                 device.discard(start, self.view.facts.segment_bytes).await;
             }
         }
