@@ -59,11 +59,17 @@ pub(super) async fn open_pool<R: Runtime>(node: &Rc<Node<R>>) -> Result<StartRep
     restore_checkpoint_groups(&owner, &identified.superblock, &extents);
     let coordinator = Coordinator::new(Rc::clone(node), Rc::clone(&view), owner, extents.clone());
     *node.coordinator.borrow_mut() = Some(Rc::clone(&coordinator));
+    // First the groups of all logs: a record may refer to a group that another core's log announces, and
+    // a core that takes over another's runs may open groups, in segments that must really be free.
+    let starts = log_starts(&view, checkpoint.as_ref()).await?;
+    for start in starts.clone() {
+        let _read = replay(&view, start, &mut async |record| take_group(&coordinator, record)).await?;
+    }
     seed_cores(node, &seed, checkpoint.as_ref()).await?;
     let base = node.shard()?;
     base.view.ledger.settle_pages(&extents, true);
     hold_restored(&coordinator, &base.view);
-    let replayed = replay_logs(node, &coordinator, &view, checkpoint.as_ref()).await?;
+    let replayed = replay_logs(node, &coordinator, &view, starts).await?;
     coordinator.owner.settle();
     coordinator.everywhere(|| Request::Start).await?;
     coordinator.owner.leave_logs();
@@ -241,6 +247,23 @@ fn add_counters(sum: &mut Vec<BucketCounter>, more: &[BucketCounter]) {
     }
 }
 
+/// Puts the group that a log record names into the table.
+fn take_group<R: Runtime>(coordinator: &Coordinator<R>, record: Record) -> Result<(), EngineError> {
+    if let Record::GroupOpen(descriptor) | Record::NextLogGroup(descriptor) = record
+        && !coordinator.owner.knows(&descriptor)
+    {
+        coordinator.owner.restore(OwnerGroup {
+            descriptor,
+            open: true,
+            tail: RowOffset(0),
+            sealed_at: 0,
+            resumable: false,
+            live: 0,
+        });
+    }
+    Ok(())
+}
+
 /// Batches on their way to their owners, and what the log says of groups.
 struct Distributor<'a, R: Runtime> {
     node: &'a Rc<Node<R>>,
@@ -262,27 +285,6 @@ impl<R: Runtime> Distributor<'_, R> {
             self.flush(core).await?;
         }
         Ok(())
-    }
-
-    fn take_group(&self, record: Record) -> Result<(), EngineError> {
-        if let Record::GroupOpen(descriptor) | Record::NextLogGroup(descriptor) = record {
-            self.restore_group(descriptor);
-        }
-        Ok(())
-    }
-
-    fn restore_group(&self, descriptor: GroupDescriptor) {
-        if self.coordinator.owner.knows(&descriptor) {
-            return;
-        }
-        self.coordinator.owner.restore(OwnerGroup {
-            descriptor,
-            open: true,
-            tail: RowOffset(0),
-            sealed_at: 0,
-            resumable: false,
-            live: 0,
-        });
     }
 
     async fn flush(&mut self, core: CoreId) -> Result<(), EngineError> {
@@ -320,7 +322,7 @@ async fn replay_logs<R: Runtime>(
     node: &Rc<Node<R>>,
     coordinator: &Rc<Coordinator<R>>,
     view: &Rc<PoolView<R>>,
-    checkpoint: Option<&Checkpoint>,
+    starts: Vec<LogStart>,
 ) -> Result<(u64, u64), EngineError> {
     let mut rows = 0;
     let mut lost = 0;
@@ -333,12 +335,6 @@ async fn replay_logs<R: Runtime>(
         ends: BTreeMap::new(),
         unreadable: 0,
     };
-    let starts = log_starts(view, checkpoint).await?;
-    // First the groups of all logs: a record may refer to a group that another core's log announces.
-    for start in starts.clone() {
-        let announced = &mut async |record| router.take_group(record);
-        let _read = replay(view, start, announced).await?;
-    }
     for start in starts {
         let read = replay(view, start, &mut async |record| router.take_batch(record).await).await?;
         rows += read.rows;
