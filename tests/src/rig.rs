@@ -119,9 +119,8 @@ impl Rig {
     }
 
     fn config(&self, boot: &Boot) -> SimConfig {
-        let plugged = |(position, disk): (usize, &SimDisk)| {
-            (!boot.unplugged.contains(&position)).then(|| disk.clone())
-        };
+        let plugged =
+            |(position, disk): (usize, &SimDisk)| (!boot.unplugged.contains(&position)).then(|| disk.clone());
         SimConfig {
             seed: boot.seed,
             cores: boot.cores,
@@ -143,9 +142,7 @@ impl Rig {
         let sim = Sim::new(self.config(boot));
         let mesh = EngineMesh::new(boot.cores);
         let stage = Rc::new(Stage::default());
-        let outcome = sim.run(|runtime| {
-            run_core(runtime, mesh.clone(), Rc::clone(&stage), scenario.clone())
-        });
+        let outcome = sim.run(|runtime| run_core(runtime, mesh.clone(), Rc::clone(&stage), scenario.clone()));
         Ended {
             outcome,
             report: stage.report.borrow_mut().take(),

@@ -1,8 +1,8 @@
 //! The thinnest way through the engine: put, get, kill, reopen; on one core and on several.
 
+use ashlar_engine::Object;
 use ashlar_engine::runtime::sim::Loss;
 use ashlar_engine::types::{Condition, Etag, ObjectMeta};
-use ashlar_engine::Object;
 use ashlar_tests::rig::{Boot, Rig, SimEngine};
 
 fn meta(tag: u8) -> ObjectMeta {

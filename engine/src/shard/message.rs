@@ -236,7 +236,10 @@ pub(crate) enum Reply {
     Snapshot(Box<ShardSnapshot>),
     Live(Vec<i64>),
     /// Where groups end, and how many extent pages could not be read on the way.
-    Ends { ends: Vec<(GroupId, RowOffset)>, unreadable: u64 },
+    Ends {
+        ends: Vec<(GroupId, RowOffset)>,
+        unreadable: u64,
+    },
 }
 
 impl Reply {

@@ -19,7 +19,8 @@ mod uploads;
 
 pub(crate) use commit::{DELETE_PREFIX, run_committer};
 pub(crate) use message::{
-    BucketStep, CompleteCall, ListCall, PartCall, PublishCall, Reply, Request, ShardImport, ShardSeed, ShardSnapshot,
+    BucketStep, CompleteCall, ListCall, PartCall, PublishCall, Reply, Request, ShardImport, ShardSeed,
+    ShardSnapshot,
 };
 pub(crate) use objects::held_by;
 pub(crate) use router::{Router, vshard_of_key};

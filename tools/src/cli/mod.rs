@@ -47,7 +47,7 @@ pub fn run() -> ExitCode {
             Err(message) => refuse("serve", message),
         },
         Command::Pool(arguments) => match arguments.action {
-            pool::Action::Create(create) => finish(command::pool::create(create.check())),
+            pool::Action::Create(create) => finish(command::pool::create(&create.check())),
             pool::Action::Status { devices } => finish(command::pool::status(&devices)),
         },
         Command::Inspect(arguments) => match arguments.check() {

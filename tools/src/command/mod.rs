@@ -8,4 +8,4 @@ pub mod inspect;
 
 pub mod load;
 
-mod devices;
+pub mod devices;

@@ -3,6 +3,7 @@
 use crate::command::devices::{DeviceProblem, check_empty, open_present, open_to_read};
 use crate::output::{Table, format_size};
 use ashlar_disk_format::code::CodeShape;
+use ashlar_disk_format::superblock::DeviceState;
 use ashlar_engine::pool::{CreateOptions, DeviceStanding, create_pool};
 use ashlar_engine::runtime::native::{
     LaunchConfig, LaunchError, OpenDevice, affinity_cpus, create_file_device, launch,
@@ -58,7 +59,7 @@ impl std::error::Error for PoolError {}
 ///
 /// # Errors
 /// [`PoolError`] in one line that says what to do.
-pub fn create(options: PoolCreateOptions) -> Result<(), PoolError> {
+pub fn create(options: &PoolCreateOptions) -> Result<(), PoolError> {
     for (position, path) in options.devices.iter().enumerate() {
         if options.devices[..position].contains(path) {
             return Err(PoolError::Device(DeviceProblem::Twice { path: path.clone() }));
@@ -136,7 +137,13 @@ fn print_survey(survey: &Survey, names: &[String]) {
         let state = match report.map(|report| report.standing) {
             None => "MISSING".to_owned(),
             Some(DeviceStanding::Damaged(_)) => "damaged label or superblock".to_owned(),
-            Some(_) => format!("{:?}", entry.state).to_lowercase(),
+            Some(DeviceStanding::Member(_) | DeviceStanding::Foreign(_) | DeviceStanding::Unknown) => {
+                match entry.state {
+                    DeviceState::Present => "in service".to_owned(),
+                    DeviceState::Absent { since } => format!("back; was absent from mount {since} on"),
+                    DeviceState::Failed { since } => format!("failed a write in mount {since}"),
+                }
+            }
         };
         table.row(vec![
             entry.index.to_string(),

@@ -18,6 +18,10 @@ use std::time::Duration;
 /// How often a core that waits for the others looks again.
 const LOOK_AGAIN: Duration = Duration::from_millis(10);
 
+/// A taken address is given up after this many looks.
+const BIND_ATTEMPTS_MAX: u32 = 60;
+const BIND_PAUSE: Duration = Duration::from_millis(50);
+
 /// What every core is told.
 #[derive(Debug)]
 pub(super) struct Plan {
@@ -73,8 +77,22 @@ impl ReservedAddress {
     }
 }
 
-/// Binds, without listening.
+/// Binds, without listening. The kernel may still be closing the sockets of a server that was killed a
+/// moment ago, so a taken address is tried again for a while.
 pub(super) fn reserve_address(address: SocketAddr) -> std::io::Result<ReservedAddress> {
+    let mut left = BIND_ATTEMPTS_MAX;
+    loop {
+        match bind(address) {
+            Err(error) if error.kind() == std::io::ErrorKind::AddrInUse && left > 0 => {
+                left -= 1;
+                crate::clock::pause(BIND_PAUSE);
+            }
+            bound => return bound,
+        }
+    }
+}
+
+fn bind(address: SocketAddr) -> std::io::Result<ReservedAddress> {
     let family = if address.is_ipv4() { AddressFamily::INET } else { AddressFamily::INET6 };
     // Somebody else who listens with SO_REUSEPORT would share our connections: look first.
     if address.port() != 0 {

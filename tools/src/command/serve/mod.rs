@@ -8,7 +8,7 @@ mod keys;
 mod memory;
 
 pub use config::{ConfigError, ServeConfig};
-pub use demo::DemoOptions;
+pub use demo::{DemoError, DemoOptions};
 pub use keys::Keys;
 
 use crate::command::devices::{DeviceProblem, open_present};
@@ -52,7 +52,7 @@ pub enum ServeError {
     /// The configuration.
     Config(ConfigError),
     /// The demo folder.
-    Demo(demo::DemoError),
+    Demo(DemoError),
     /// A device.
     Device(DeviceProblem),
     /// Too little memory for so many cores.
