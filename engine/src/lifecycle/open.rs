@@ -14,7 +14,7 @@ use crate::runtime::{CoreId, Device, Runtime};
 use crate::shard::{BucketStep, Reply, Request, Router, ShardImport, ShardSeed, vshard_of_key};
 use ashlar_disk_format::checkpoint::{BucketCounter, Checkpoint, GroupStatus};
 use ashlar_disk_format::extent::Extent;
-use ashlar_disk_format::group::{GroupDescriptor, GroupKind};
+use ashlar_disk_format::group::GroupKind;
 use ashlar_disk_format::layout::DeviceLayout;
 use ashlar_disk_format::record::{Batch, Record};
 use ashlar_disk_format::superblock::{DeviceState, Superblock};
@@ -267,7 +267,6 @@ fn take_group<R: Runtime>(coordinator: &Coordinator<R>, record: Record) -> Resul
 /// Batches on their way to their owners, and what the log says of groups.
 struct Distributor<'a, R: Runtime> {
     node: &'a Rc<Node<R>>,
-    coordinator: &'a Coordinator<R>,
     router: Router,
     waiting: BTreeMap<CoreId, Vec<Batch>>,
     ends: BTreeMap<GroupId, RowOffset>,
@@ -329,7 +328,6 @@ async fn replay_logs<R: Runtime>(
     let mut logs_end: Vec<GroupId> = Vec::new();
     let mut router = Distributor {
         node,
-        coordinator,
         router: Router::new(node.runtime.cores()),
         waiting: BTreeMap::new(),
         ends: BTreeMap::new(),

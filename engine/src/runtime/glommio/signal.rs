@@ -49,6 +49,10 @@ impl Signals {
 
 impl Drop for Signals {
     fn drop(&mut self) {
+        // The ring only waited for the descriptor. A signal that was not read stays pending and would
+        // end the process the moment it is unblocked, after everything was closed in order.
+        let mut pending = [0; size_of::<libc::signalfd_siginfo>()];
+        while rustix::io::read(&self.fd, &mut pending).is_ok_and(|read| read > 0) {}
         let set = std::ptr::from_ref(&self.before);
         // SAFETY: `set` is the mask that this thread had; a null pointer asks for no old one.
         let restored = unsafe { libc::pthread_sigmask(libc::SIG_SETMASK, set, std::ptr::null_mut()) };
