@@ -146,7 +146,9 @@ impl Store {
 
     fn delete(&mut self, bucket: &str, key: &[u8], condition: &Condition) -> Answer {
         let objects = &mut self.bucket(bucket)?.objects;
-        if let Some(refusal) = condition.refusal(objects.get(key).map(|object| object.tag)) {
+        // The reference of DeleteObject: If-Match holds too when there is no object.
+        let current = objects.get(key).map(|object| object.tag);
+        if let Some(refusal) = current.and_then(|tag| condition.refusal(Some(tag))) {
             return Err(vec![refusal]);
         }
         Ok(Reply::Deleted { existed: objects.remove(key).is_some() })
