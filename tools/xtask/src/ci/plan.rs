@@ -96,8 +96,8 @@ fn documentation() -> Work {
 }
 
 fn seeds(count: u32) -> Work {
-    let invocation =
-        Invocation::new("cargo test --package ashlar-tests").variable("ASHLAR_SEEDS", count.to_string());
+    let invocation = Invocation::new("cargo test --package ashlar-tests --test model_conformance")
+        .variable("ASHLAR_SEEDS", count.to_string());
     Work::Command(invocation)
 }
 
