@@ -27,7 +27,7 @@
 //! | 128 | 4 (k + m) | CRC32C of the payload area of each member; 0 for data chunks that are not written |
 //! | … | | zero up to a multiple of 64 |
 //!
-//! The payload area begins at [`header_bytes`] and reaches to the end of the chunk. Bytes of the row run down
+//! The payload area begins at `header_bytes` and reaches to the end of the chunk. Bytes of the row run down
 //! data chunk 0, then 1, and so on; what is left of the last payload area is zero.
 
 use crate::bytes::{Reader, Writer, checksum, magic, version, within};

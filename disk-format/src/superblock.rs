@@ -2,7 +2,7 @@
 //! copies, two in each region.
 //!
 //! A commit of sequence s writes copies 0 and 2 of every present device, flushes, then copies 1 and 3, and
-//! flushes ([`COMMIT_WAVES`]): whatever a crash tears, copies of s - 1 or of s are whole.
+//! flushes (`COMMIT_WAVES`): whatever a crash tears, copies of s - 1 or of s are whole.
 //!
 //! | offset | size | field |
 //! |---|---|---|

@@ -1,6 +1,6 @@
 //! Asks the engine what the model is asked, and says the answers in the model's words.
 //!
-//! A [`Driver`] outlives the lives of the process, as a client does: it remembers which identity the store gave
+//! A `Driver` outlives the lives of the process, as a client does: it remembers which identity the store gave
 //! to which upload.
 
 use crate::model::{

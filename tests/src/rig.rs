@@ -1,6 +1,6 @@
 //! A pool on simulated disks, and the engine on simulated cores over it.
 //!
-//! A [`Rig`] outlives its boots, as hardware does: each [`Rig::boot`] is one life of the process.
+//! A `Rig` outlives its boots, as hardware does: each `Rig::boot` is one life of the process.
 
 use ashlar_disk_format::code::CodeShape;
 use ashlar_engine::pool::{CreateOptions, create_pool};

@@ -1,9 +1,9 @@
 //! The devices of a pool and who uses which part of them.
 //!
-//! Every core holds a [`PoolView`]: its handles on the devices, the groups it has met, the codecs.
-//! Core 0 also holds the [`PoolOwner`]: the only place where segments are given out and taken back,
+//! Every core holds a `PoolView`: its handles on the devices, the groups it has met, the codecs.
+//! Core 0 also holds the `PoolOwner`: the only place where segments are given out and taken back,
 //! where the device table changes and where superblocks are written. The others ask it through a
-//! [`PoolLink`].
+//! `PoolLink`.
 //!
 //! Invariants: a segment belongs to at most one group; a group's generation is never used twice
 //! (it holds the mount's epoch, which is durable before anything else is written); a fenced device

@@ -1,6 +1,6 @@
 //! What was typed, turned into checked options: one file per subcommand.
 //!
-//! A new subcommand is one variant of [`Command`], one file here for its arguments and one module in `command` for
+//! A new subcommand is one variant of `Command`, one file here for its arguments and one module in `command` for
 //! what it does.
 
 mod serve;

@@ -171,7 +171,7 @@ impl<'a> Factors<'a> {
 
 /// A set of instructions for the erasure maths, known to work here.
 ///
-/// INVARIANT: a `Kernel` is made only by [`Kernel::if_supported`], so its
+/// INVARIANT: a `Kernel` is made only by `Kernel::if_supported`, so its
 /// existence proves that this processor has the instructions.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Kernel {
