@@ -7,7 +7,7 @@
     reason = "a test may fail where it stands, and says where it is"
 )]
 
-use ashlar_engine::runtime::sim::{CutAt, DiskSnapshot, Loss, Outcome};
+use ashlar_engine::runtime::sim::{CutAt, DiskSnapshot, FaultPlan, Loss, Outcome};
 use ashlar_tests::check::compare;
 use ashlar_tests::driver::{Driver, questions};
 use ashlar_tests::load::{Habits, Work, settle};
@@ -274,6 +274,67 @@ fn a_cut_during_recovery_after_a_cut() {
         let unplugged = [vec![], vec![first], vec![first, second]][random.random_range(0..3)].clone();
         what = format!("{what}, without {unplugged:?}");
         recovered(&rig, &Boot { seed: round, unplugged, ..Boot::default() }, &progress, &driver, &what);
+    }
+}
+
+/// The one put of a life that may be cut off, by a client that remembers it.
+fn put_once(rig: &Rig, cut: Option<CutAt>, loss: Loss) -> (Work, u64) {
+    let work = Work::new();
+    let own = work.clone();
+    let boot = Boot { seed: 3, cores: 1, cut, loss, ..Boot::default() };
+    let ended = rig.boot(&boot, move |engines| {
+        let work = own.clone();
+        async move {
+            work.bucket(&engines[0]).await;
+            work.put(&engines[0], b"key", Content { seed: 1, length: 3000 }).await;
+        }
+    });
+    (work, ended.writes)
+}
+
+fn verified(rig: &Rig, work: &Work, boot: &Boot) {
+    let own = work.clone();
+    let ended = rig.boot(boot, move |engines| {
+        let work = own.clone();
+        async move {
+            work.verify(&engines).await;
+        }
+    });
+    ended.assert_finished();
+}
+
+/// A row that was cut short is there or not there once somebody has looked: another recovery, with other devices to
+/// read from, must not decide anew.
+#[test]
+fn what_a_recovery_decided_stays() {
+    let rig = Rig::flash("2+1", 3, 64 << 20);
+    rig.boot(&Boot::default(), |engines| async move {
+        Work::new().bucket(&engines[0]).await;
+    })
+    .assert_finished();
+    let before = snapshot(&rig);
+    let (_, writes) = put_once(&rig, None, Loss::DropAll);
+    let segments = (1 << 20)..(63 << 20);
+    for number in writes - 5..=writes {
+        for (cut, loss) in [(CutAt::Write(number), Loss::DropAll), (CutAt::InsideWrite(number), Loss::Random)]
+        {
+            for deaf in [None, Some(0), Some(1), Some(2)] {
+                restore(&rig, &before);
+                let (work, _) = put_once(&rig, Some(cut), loss);
+                // One device does not tell what it holds while the first recovery looks.
+                let plan = FaultPlan::default().unreadable_at(segments.clone());
+                deaf.into_iter().for_each(|disk: usize| rig.disks[disk].set_faults(plan.clone()));
+                verified(&rig, &work, &Boot { seed: 4, cores: 1, ..Boot::default() });
+                rig.disks.iter().for_each(|disk| disk.set_faults(FaultPlan::default()));
+                let decided = snapshot(&rig);
+                for away in 0..3 {
+                    restore(&rig, &decided);
+                    // What could not be read before may be missing already.
+                    let unplugged = if deaf.is_none() { vec![away] } else { Vec::new() };
+                    verified(&rig, &work, &Boot { seed: 5, cores: 1, unplugged, ..Boot::default() });
+                }
+            }
+        }
     }
 }
 
