@@ -175,14 +175,7 @@ fn restore_table<R: Runtime>(view: &PoolView<R>, owner: &PoolOwner, checkpoint: 
 fn restore_checkpoint_groups(owner: &PoolOwner, superblock: &Superblock, extents: &[Extent]) {
     let known: BTreeSet<_> = owner.groups().iter().map(|group| group.descriptor.generation).collect();
     for descriptor in superblock.checkpoint_groups.iter().filter(|one| !known.contains(&one.generation)) {
-        owner.restore(OwnerGroup {
-            descriptor: descriptor.clone(),
-            open: true,
-            tail: RowOffset(0),
-            sealed_at: 0,
-            resumable: false,
-            live: 0,
-        });
+        owner.restore(OwnerGroup::opened(descriptor.clone()));
     }
     for extent in extents {
         owner.resume(extent.group, extent.row.after(extent.height));
@@ -252,14 +245,7 @@ fn take_group<R: Runtime>(coordinator: &Coordinator<R>, record: Record) -> Resul
     if let Record::GroupOpen(descriptor) | Record::NextLogGroup(descriptor) = record
         && !coordinator.owner.knows(&descriptor)
     {
-        coordinator.owner.restore(OwnerGroup {
-            descriptor,
-            open: true,
-            tail: RowOffset(0),
-            sealed_at: 0,
-            resumable: false,
-            live: 0,
-        });
+        coordinator.owner.restore(OwnerGroup::opened(descriptor));
     }
     Ok(())
 }

@@ -34,6 +34,13 @@ pub(crate) struct OwnerGroup {
     pub(crate) live: u64,
 }
 
+impl OwnerGroup {
+    /// A group that was opened and of which nothing else is known yet.
+    pub(crate) fn opened(descriptor: GroupDescriptor) -> Self {
+        Self { descriptor, open: true, tail: RowOffset(0), sealed_at: 0, resumable: false, live: 0 }
+    }
+}
+
 #[derive(Debug)]
 struct DeviceSpace {
     used: Vec<bool>,
@@ -285,14 +292,7 @@ impl PoolOwner {
         let generation = Generation::new(self.facts.epoch, inner.next_generation);
         inner.next_generation += 1;
         let descriptor = GroupDescriptor { group, generation, kind, shape, log, members };
-        let entry = OwnerGroup {
-            descriptor: descriptor.clone(),
-            open: true,
-            tail: RowOffset(0),
-            sealed_at: 0,
-            resumable: false,
-            live: 0,
-        };
+        let entry = OwnerGroup::opened(descriptor.clone());
         inner.groups.insert(group, entry);
         Ok(PoolReply::Opened { descriptor, tail: RowOffset(0), unprepared })
     }
