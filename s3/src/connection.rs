@@ -2,7 +2,7 @@
 
 use crate::dispatch;
 use crate::front::{Core, ResponseIds};
-use crate::http::head::{HeadError, RequestHead, parse};
+use crate::http::head::{HeadError, RequestHead, is_whole, parse};
 use crate::http::response::ResponseIdentity;
 use crate::limits::{HEAD_BYTES_MAX, HEAD_MAX, IDLE_MAX};
 use crate::wire::exchange::{Exchange, Leftover, linger};
@@ -15,7 +15,7 @@ use futures_util::future::{Either, select};
 
 /// What reading a head came to.
 enum Incoming {
-    /// A whole head is in the window.
+    /// The lines of a whole head are in the window.
     Head,
     /// Bytes that are none.
     Malformed(HeadError),
@@ -35,15 +35,19 @@ pub(crate) async fn serve<R: Runtime>(core: &Core<R>, stream: &R::Stream) {
             Incoming::Malformed(error) => Some(error_reply(core, |ids| dispatch::refuse_head(error, ids))),
             Incoming::Slow => Some(error_reply(core, dispatch::refuse_slow)),
         };
-        if let Some((reply, ids)) = refusal {
-            if reply.send(&core.runtime, stream, identity(core, &ids, false)).await.is_ok() {
-                linger(&core.runtime, stream, window).await;
-            }
-            return;
+        if let Some(refusal) = refusal {
+            return refuse(core, stream, refusal, window).await;
         }
         let Some((buffer, start, end)) = window.into_parts() else { return };
         let received = buffer.bytes().get(start..end).unwrap_or_default();
-        let Ok(Some(head)) = parse(received) else { return };
+        let head = match parse(received) {
+            Ok(Some(head)) => head,
+            Ok(None) => return,
+            Err(error) => {
+                let refusal = error_reply(core, |ids| dispatch::refuse_head(error, ids));
+                return refuse(core, stream, refusal, Window::of(buffer, start, end)).await;
+            }
+        };
         let behind_head = received.get(head.head_len()..).unwrap_or_default();
         let leftover = match answer(core, stream, &head, behind_head).await {
             None => return,
@@ -54,6 +58,18 @@ pub(crate) async fn serve<R: Runtime>(core: &Core<R>, stream: &R::Stream) {
             Ok(start) => Window::of(buffer, start, end),
             Err(rest) => rest,
         };
+    }
+}
+
+/// Says why, and ends the connection.
+async fn refuse<R: Runtime>(
+    core: &Core<R>,
+    stream: &R::Stream,
+    (reply, ids): (Reply<R>, ResponseIds),
+    window: Window,
+) {
+    if reply.send(&core.runtime, stream, identity(core, &ids, false)).await.is_ok() {
+        linger(&core.runtime, stream, window).await;
     }
 }
 
@@ -80,9 +96,9 @@ async fn read_head<R: Runtime>(core: &Core<R>, stream: &R::Stream, window: &mut 
     }
     let deadline = core.runtime.now().after(HEAD_MAX);
     loop {
-        match parse(window.bytes()) {
-            Ok(Some(_)) => return Incoming::Head,
-            Ok(None) => {}
+        match is_whole(window.bytes()) {
+            Ok(true) => return Incoming::Head,
+            Ok(false) => {}
             Err(error) => return Incoming::Malformed(error),
         }
         match receive(core, stream, window, deadline).await {

@@ -13,7 +13,6 @@ use ashlar_engine::Engine;
 use ashlar_engine::runtime::Runtime;
 use ashlar_engine::sync::{Event, EventWait, Limit};
 use core::cell::{Cell, RefCell};
-use core::fmt::Write as _;
 use jiff::Timestamp;
 use std::rc::Rc;
 
@@ -27,6 +26,8 @@ pub(crate) struct Core<R: Runtime> {
     pub(crate) documents: Limit,
     authenticator: RefCell<Authenticator>,
     host_id: ArrayString<32>,
+    /// Where the next request's name comes from.
+    names: Cell<u64>,
     is_stopping: Cell<bool>,
     stop: Event,
 }
@@ -45,12 +46,19 @@ impl<R: Runtime> Core<R> {
     pub(crate) fn new(runtime: R, engine: Engine<R>, config: Rc<ServerConfig>) -> Option<Self> {
         let mut auth = AuthConfig::new(&config.region)?;
         auth.is_region_lenient = config.is_region_lenient;
-        let host_id = hex_id(&runtime);
+        let mut chance = [[0; 8]; 3];
+        for eight in &mut chance {
+            runtime.fill_random(eight);
+        }
+        let [first, second, names] = chance.map(u64::from_le_bytes);
+        let mut host_id = hex_id(first);
+        host_id.push_str(&hex_id::<16>(second));
         Some(Self {
             domains: BaseDomains::new(config.base_domains.iter().map(String::as_str)),
             documents: Limit::new(DOCUMENT_COUNT_MAX),
             authenticator: RefCell::new(Authenticator::new(auth)),
             host_id,
+            names: Cell::new(names),
             is_stopping: Cell::new(false),
             stop: Event::new(),
             runtime,
@@ -76,7 +84,10 @@ impl<R: Runtime> Core<R> {
 
     /// Names for a new response.
     pub(crate) fn ids(&self) -> ResponseIds {
-        ResponseIds { request: hex_id(&self.runtime), host: self.host_id }
+        // Names need to be unlike one another, not secret: a step of SplitMix64 costs no system call.
+        let name = self.names.get().wrapping_add(0x9E37_79B9_7F4A_7C15);
+        self.names.set(name);
+        ResponseIds { request: hex_id(mix(name)), host: self.host_id }
     }
 
     /// The account.
@@ -101,15 +112,20 @@ impl<R: Runtime> Core<R> {
     }
 }
 
-/// Upper-case hex digits of chance, two per byte.
-fn hex_id<R: Runtime, const N: usize>(runtime: &R) -> ArrayString<N> {
+/// The finaliser of SplitMix64 (Steele, Lea, Flood: "Fast Splittable Pseudorandom Number Generators", 2014): one to
+/// one, so names repeat only after 2^64 of them.
+const fn mix(state: u64) -> u64 {
+    let state = (state ^ (state >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
+    let state = (state ^ (state >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
+    state ^ (state >> 31)
+}
+
+/// Sixteen upper-case hex digits.
+fn hex_id<const N: usize>(number: u64) -> ArrayString<N> {
     let mut text = ArrayString::new();
-    while !text.is_full() {
-        let mut byte = [0];
-        runtime.fill_random(&mut byte);
-        let [byte] = byte;
-        let written = write!(text, "{byte:02X}");
-        assert!(written.is_ok(), "an id has room for whole bytes");
+    for shift in (0..64).step_by(4).rev() {
+        let digit = u32::try_from((number >> shift) & 0xF).unwrap_or(0);
+        text.push(char::from_digit(digit, 16).map_or('0', |digit| digit.to_ascii_uppercase()));
     }
     text
 }
@@ -117,4 +133,16 @@ fn hex_id<R: Runtime, const N: usize>(runtime: &R) -> ArrayString<N> {
 /// The date of so many milliseconds since 1970; the start of time if nobody could have meant it.
 pub(crate) fn timestamp(milliseconds: u64) -> Timestamp {
     i64::try_from(milliseconds).ok().and_then(|ms| Timestamp::from_millisecond(ms).ok()).unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{hex_id, mix};
+
+    #[test]
+    fn names_are_sixteen_digits_and_unlike() {
+        assert_eq!(hex_id::<16>(0x0123_4567_89AB_CDEF).as_str(), "0123456789ABCDEF");
+        let names: std::collections::BTreeSet<u64> = (0..1000).map(mix).collect();
+        assert_eq!(names.len(), 1000);
+    }
 }

@@ -1,4 +1,4 @@
-//! Canonical requests, written straight into a hasher: nothing is put together in memory.
+//! Canonical requests, written into a hasher piece by piece: nothing is put together in memory.
 //!
 //! S3 differs from other services: the path is escaped once and never normalised, so `//`, `..` and `%2F` stay.
 
@@ -6,6 +6,7 @@ use crate::auth::presigned::SIGNATURE_PARAMETER;
 use crate::http::head::RequestHead;
 use crate::http::percent::{escape, is_unreserved, next_byte};
 use crate::http::query::Query;
+use arrayvec::ArrayVec;
 use sha2::{Digest, Sha256};
 
 /// Where canonical bytes go.
@@ -14,9 +15,36 @@ pub(super) trait Sink {
     fn put(&mut self, bytes: &[u8]);
 }
 
-impl Sink for Sha256 {
+/// Gathers pieces, most of which are a few bytes, into hash blocks.
+pub(super) struct Gathered {
+    hasher: Sha256,
+    pending: ArrayVec<u8, { 4 * SHA256_BLOCK_BYTES }>,
+}
+
+const SHA256_BLOCK_BYTES: usize = 64;
+
+impl Gathered {
+    pub(super) fn new() -> Self {
+        Self { hasher: Sha256::new(), pending: ArrayVec::new() }
+    }
+
+    /// SHA-256 of everything put in.
+    pub(super) fn finish(mut self) -> [u8; 32] {
+        self.hasher.update(&self.pending);
+        self.hasher.finalize().into()
+    }
+}
+
+impl Sink for Gathered {
     fn put(&mut self, bytes: &[u8]) {
-        self.update(bytes);
+        if self.pending.try_extend_from_slice(bytes).is_ok() {
+            return;
+        }
+        self.hasher.update(&self.pending);
+        self.pending.clear();
+        if self.pending.try_extend_from_slice(bytes).is_err() {
+            self.hasher.update(bytes);
+        }
     }
 }
 
@@ -55,7 +83,9 @@ pub(super) fn write_request(
 }
 
 fn write_path(sink: &mut impl Sink, raw: &[u8]) {
-    let mut rest = raw;
+    let plain = raw.iter().position(|&byte| !(is_unreserved(byte) || byte == b'/')).unwrap_or(raw.len());
+    let (plain, mut rest) = raw.split_at(plain);
+    sink.put(plain);
     while let Some((byte, escaped, tail)) = next_byte(rest) {
         // An escaped slash belongs to a key and stays escaped; a plain one separates.
         if is_unreserved(byte) || (byte == b'/' && !escaped) {
@@ -125,7 +155,7 @@ fn write_header(sink: &mut impl Sink, head: &RequestHead<'_>, name: &str) -> Res
 
 #[cfg(test)]
 mod tests {
-    use super::{MissingSignedHeader, write_path, write_query, write_request};
+    use super::{Gathered, MissingSignedHeader, Sink as _, write_path, write_query, write_request};
     use crate::http::head;
     use crate::http::query::Query;
 
@@ -148,6 +178,19 @@ mod tests {
         assert_eq!(path("/a+b$%7Ec"), "/a%2Bb%24~c");
         assert_eq!(path("/%E1%88%B4"), "/%E1%88%B4");
         assert_eq!(path("/100%"), "/100%25");
+    }
+
+    #[test]
+    fn gathering_changes_no_byte() {
+        for sizes in [vec![], vec![1; 700], vec![256, 1, 257], vec![100, 200, 300, 5], vec![255, 1, 1]] {
+            let (mut gathered, mut whole) = (Gathered::new(), Vec::new());
+            for (index, size) in sizes.into_iter().enumerate() {
+                let piece = vec![u8::try_from(index % 251).unwrap(); size];
+                gathered.put(&piece);
+                whole.put(&piece);
+            }
+            assert_eq!(gathered.finish(), crate::auth::signature::sha256(&whole));
+        }
     }
 
     #[test]

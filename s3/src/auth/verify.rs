@@ -4,7 +4,7 @@
 //! client sends is believed before the last step; nothing is looked up in the store before it either.
 
 use crate::auth::authorization::SignatureParts;
-use crate::auth::canonical::write_request;
+use crate::auth::canonical::{Gathered, write_request};
 use crate::auth::credentials::{SecretKey, SecretLookup};
 use crate::auth::error::AuthError;
 use crate::auth::presigned::{Presigned, is_signed};
@@ -15,7 +15,6 @@ use crate::http::query::Query;
 use crate::limits::{ACCESS_KEY_BYTES_MAX, CLOCK_SKEW_S, REGION_BYTES_MAX, SIGNING_KEY_COUNT_MAX};
 use arrayvec::ArrayString;
 use jiff::Timestamp;
-use sha2::{Digest, Sha256};
 
 /// What the operator decided.
 #[derive(Clone, Debug)]
@@ -121,6 +120,8 @@ impl Authenticated {
 struct Claim<'a> {
     parts: SignatureParts<'a>,
     time: Timestamp,
+    /// The same, as it is signed.
+    date: [u8; AMZ_DATE_BYTES],
     /// Life in seconds, if presigned.
     expires_s: Option<u32>,
 }
@@ -164,10 +165,10 @@ impl Authenticator {
             return Err(AuthError::Mismatch);
         };
         let key = self.signing_key(&access_key, secret, &scope, &claim);
-        let mut hasher = Sha256::new();
-        let written = write_request(&mut hasher, head, query, claim.parts.signed_headers, payload_text);
-        let date = amz_date(claim.time);
-        let ours = key.sign_request(&date, &scope, &hasher.finalize().into());
+        let mut canonical = Gathered::new();
+        let written = write_request(&mut canonical, head, query, claim.parts.signed_headers, payload_text);
+        let date = claim.date;
+        let ours = key.sign_request(&date, &scope, &canonical.finish());
         if written.is_err() || !is_equal(&ours, &claim.parts.signature) {
             return Err(AuthError::Mismatch);
         }
@@ -226,14 +227,16 @@ fn read_claim<'a>(head: &RequestHead<'a>, query: &'a Query<'_>) -> Result<Claim<
                 return Err(AuthError::SeveralMechanisms);
             }
             let parts = SignatureParts::parse(header)?;
-            Ok(Claim { parts, time: header_time(head)?, expires_s: None })
+            let time = header_time(head)?;
+            Ok(Claim { parts, time, date: amz_date(time), expires_s: None })
         }
         (None, true) => {
             let presigned = Presigned::parse(query)?;
             let time = parse_amz_date(presigned.date.as_bytes()).ok_or(AuthError::QueryMalformed(
                 "X-Amz-Date must be in the ISO8601 Long Format \"yyyyMMdd'T'HHmmss'Z'\"",
             ))?;
-            Ok(Claim { parts: presigned.parts, time, expires_s: Some(presigned.expires_s) })
+            let date = amz_date(time);
+            Ok(Claim { parts: presigned.parts, time, date, expires_s: Some(presigned.expires_s) })
         }
     }
 }
@@ -264,8 +267,7 @@ fn check_scope(claim: &Claim<'_>) -> Result<(), AuthError> {
     if scope.service != "s3" {
         return Err(malformed("Incorrect service in the credential scope. This endpoint belongs to \"s3\"."));
     }
-    let date = amz_date(claim.time);
-    if date.get(..8) != Some(scope.date.as_bytes()) {
+    if claim.date.get(..8) != Some(scope.date.as_bytes()) {
         return Err(malformed("The date in the credential scope does not match the date of the request."));
     }
     Ok(())

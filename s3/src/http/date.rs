@@ -16,15 +16,6 @@ const DAYS: [&[u8; 3]; 7] = [b"Mon", b"Tue", b"Wed", b"Thu", b"Fri", b"Sat", b"S
 const MONTHS: [&[u8; 3]; 12] =
     [b"Jan", b"Feb", b"Mar", b"Apr", b"May", b"Jun", b"Jul", b"Aug", b"Sep", b"Oct", b"Nov", b"Dec"];
 
-/// Fills `target` from a template whose `*` bytes are replaced, in order, by `digits`.
-fn fill<const N: usize>(template: &[u8; N], digits: impl IntoIterator<Item = u8>) -> [u8; N] {
-    let mut filled = *template;
-    for (place, byte) in filled.iter_mut().filter(|byte| **byte == b'*').zip(digits) {
-        *place = byte;
-    }
-    filled
-}
-
 fn two(number: i8) -> [u8; 2] {
     let number = number.unsigned_abs() % 100;
     let tens = number.div_euclid(10);
@@ -47,29 +38,35 @@ pub fn http_date(time: Timestamp) -> [u8; HTTP_DATE_BYTES] {
     let at = civil(time);
     let day_index = usize::try_from(at.weekday().to_monday_zero_offset()).unwrap_or(0);
     let month_index = usize::try_from(at.month() - 1).unwrap_or(0);
-    let day = DAYS.get(day_index).copied().unwrap_or(b"Mon");
-    let month = MONTHS.get(month_index).copied().unwrap_or(b"Jan");
-    let pieces = [&day[..], &two(at.day()), &month[..], &four(at.year()), &two(at.hour()), &two(at.minute())];
-    let seconds = two(at.second());
-    fill(b"***, ** *** **** **:**:** GMT", pieces.into_iter().flatten().copied().chain(seconds))
+    let [w0, w1, w2] = *DAYS.get(day_index).copied().unwrap_or(b"Mon");
+    let [n0, n1, n2] = *MONTHS.get(month_index).copied().unwrap_or(b"Jan");
+    let ([d0, d1], [y0, y1, y2, y3]) = (two(at.day()), four(at.year()));
+    let ([h0, h1], [m0, m1], [s0, s1]) = (two(at.hour()), two(at.minute()), two(at.second()));
+    [
+        w0, w1, w2, b',', b' ', d0, d1, b' ', n0, n1, n2, b' ', y0, y1, y2, y3, b' ', h0, h1, b':', m0, m1,
+        b':', s0, s1, b' ', b'G', b'M', b'T',
+    ]
 }
 
 /// `1994-11-06T08:49:37.000Z`, whose milliseconds are always zero, so that listings and `Last-Modified` agree.
 #[must_use]
 pub fn iso_date(time: Timestamp) -> [u8; ISO_DATE_BYTES] {
     let at = civil(time);
-    let pieces = [&four(at.year())[..], &two(at.month()), &two(at.day()), &two(at.hour()), &two(at.minute())];
-    let seconds = two(at.second());
-    fill(b"****-**-**T**:**:**.000Z", pieces.into_iter().flatten().copied().chain(seconds))
+    let ([y0, y1, y2, y3], [n0, n1], [d0, d1]) = (four(at.year()), two(at.month()), two(at.day()));
+    let ([h0, h1], [m0, m1], [s0, s1]) = (two(at.hour()), two(at.minute()), two(at.second()));
+    [
+        y0, y1, y2, y3, b'-', n0, n1, b'-', d0, d1, b'T', h0, h1, b':', m0, m1, b':', s0, s1, b'.', b'0',
+        b'0', b'0', b'Z',
+    ]
 }
 
 /// `19941106T084937Z`, as SigV4 writes it; its first eight bytes are the scope's date.
 #[must_use]
 pub fn amz_date(time: Timestamp) -> [u8; AMZ_DATE_BYTES] {
     let at = civil(time);
-    let pieces = [&four(at.year())[..], &two(at.month()), &two(at.day()), &two(at.hour()), &two(at.minute())];
-    let seconds = two(at.second());
-    fill(b"********T******Z", pieces.into_iter().flatten().copied().chain(seconds))
+    let ([y0, y1, y2, y3], [n0, n1], [d0, d1]) = (four(at.year()), two(at.month()), two(at.day()));
+    let ([h0, h1], [m0, m1], [s0, s1]) = (two(at.hour()), two(at.minute()), two(at.second()));
+    [y0, y1, y2, y3, n0, n1, d0, d1, b'T', h0, h1, m0, m1, s0, s1, b'Z']
 }
 
 /// Reads `19941106T084937Z`.

@@ -61,9 +61,12 @@ impl<'b> ResponseHead<'b> {
 
     /// Adds a header.
     pub fn header(&mut self, name: &str, value: &[u8]) -> &mut Self {
-        let legal_name = !name.is_empty() && name.bytes().all(|byte| byte.is_ascii_graphic() && byte != b':');
-        let legal_value = value.iter().all(|&byte| byte == b'\t' || (byte >= b' ' && byte != 0x7f));
-        if !legal_name || !legal_value {
+        // Folds, not searches: an illegal byte is so rare that looking at all of them at once is quicker.
+        let bad_name =
+            name.bytes().fold(name.is_empty(), |bad, byte| bad | !byte.is_ascii_graphic() | (byte == b':'));
+        let bad_value =
+            value.iter().fold(false, |bad, &byte| bad | ((byte < b' ') & (byte != b'\t')) | (byte == 0x7f));
+        if bad_name || bad_value {
             self.fault.get_or_insert(ResponseError::IllegalByte);
             return self;
         }

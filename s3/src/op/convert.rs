@@ -86,7 +86,8 @@ pub(crate) fn checksum_value(stored: &Checksum) -> Option<ChecksumValue> {
 pub(crate) fn shown_checksum<'v>(stored: &Checksum, value: &'v ChecksumValue) -> ShownChecksum<'v> {
     let part_count = match type_of(stored.kind) {
         ChecksumType::FullObject => None,
-        ChecksumType::Composite => u16::try_from(stored.parts).ok(),
+        // One part of a composite object has a checksum of that type, and no number of parts.
+        ChecksumType::Composite => u16::try_from(stored.parts).ok().filter(|&parts| parts > 0),
     };
     ShownChecksum { value, part_count }
 }

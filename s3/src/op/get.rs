@@ -122,7 +122,7 @@ impl<R: Runtime> Request<'_, R> {
             let whole = object.checksum();
             let checksum = whole.filter(|_| !part.checksum.is_empty()).map(|whole| Checksum {
                 value: part.checksum.clone(),
-                kind: 0,
+                kind: whole.kind,
                 parts: 0,
                 algorithm: whole.algorithm,
             });

@@ -3,7 +3,7 @@
 use crate::error::S3Failure;
 use crate::http::head::RequestHead;
 use crate::http::headers::{self, STORED_HEADERS};
-use crate::op::convert::{checksum_value, date, shown_checksum, shown_etag};
+use crate::op::convert::{checksum_value, date, shown_checksum, shown_etag, type_of};
 use crate::wire::reply::Reply;
 use ashlar_engine::Object;
 use ashlar_engine::runtime::Runtime;
@@ -66,7 +66,6 @@ pub(crate) fn show_checksum<R: Runtime>(reply: &mut Reply<R>, stored: Option<&Ch
         return;
     };
     let shown = shown_checksum(stored, &value);
-    let kind = if shown.part_count.is_some() { "COMPOSITE" } else { "FULL_OBJECT" };
     reply.set(value.algorithm().header_name(), shown.text());
-    reply.set("x-amz-checksum-type", kind);
+    reply.set("x-amz-checksum-type", type_of(stored.kind).name());
 }

@@ -34,6 +34,9 @@ pub(crate) enum HeaderValue {
     Date(Timestamp),
 }
 
+/// Headers of an ordinary answer: room for them is taken once.
+const USUAL_HEADER_COUNT: usize = 8;
+
 /// What follows the head.
 #[derive(Debug)]
 enum ReplyBody<R: Runtime> {
@@ -103,26 +106,34 @@ impl<R: Runtime> Reply<R> {
     /// A reply without a body and without a length, as 204 and 304 demand.
     #[must_use]
     pub(crate) fn absent(status: u16) -> Self {
-        Self { status, headers: Vec::new(), body: ReplyBody::Absent }
+        Self { status, headers: Vec::with_capacity(USUAL_HEADER_COUNT), body: ReplyBody::Absent }
     }
 
     /// A reply whose body would have so many bytes, and has none: to HEAD, or with zero.
     #[must_use]
     pub(crate) fn of_length(status: u16, bytes: u64) -> Self {
-        Self { status, headers: Vec::new(), body: ReplyBody::Length(bytes) }
+        Self { status, headers: Vec::with_capacity(USUAL_HEADER_COUNT), body: ReplyBody::Length(bytes) }
     }
 
     /// A reply with an XML document.
     #[must_use]
     pub(crate) fn document(status: u16, document: Vec<u8>) -> Self {
-        let reply = Self { status, headers: Vec::new(), body: ReplyBody::Document(document) };
+        let reply = Self {
+            status,
+            headers: Vec::with_capacity(USUAL_HEADER_COUNT),
+            body: ReplyBody::Document(document),
+        };
         reply.with("Content-Type", "application/xml")
     }
 
     /// A reply with `bytes` bytes of an object, which `reader` gives.
     #[must_use]
     pub(crate) fn object(status: u16, reader: ObjectReader<R>, bytes: u64) -> Self {
-        Self { status, headers: Vec::new(), body: ReplyBody::Object(Box::new(reader), bytes) }
+        Self {
+            status,
+            headers: Vec::with_capacity(USUAL_HEADER_COUNT),
+            body: ReplyBody::Object(Box::new(reader), bytes),
+        }
     }
 
     /// The same reply with one more header.

@@ -90,6 +90,27 @@ fn parts_become_an_object() {
 }
 
 #[test]
+fn a_part_of_a_composite_object_says_so() {
+    run(|world| async move {
+        let mut client = ready(&world).await;
+        let path = "/bucket/composite";
+        let id = begin(&mut client, path, &[("x-amz-checksum-algorithm", "CRC32")]).await;
+        let stored = part(&mut client, path, &id, 1, b"123456789".to_vec()).await;
+        let tag = stored.assert_status(200).header("etag").unwrap().to_owned();
+        let named =
+            document(&[(1, &tag)]).replace("</Part>", "<ChecksumCRC32>y/Q5Jg==</ChecksumCRC32></Part>");
+        client.send(&call("POST", path).query("uploadId", &id).body(named)).await.assert_status(200);
+        let ask = call("GET", path).header("x-amz-checksum-mode", "ENABLED");
+        let whole = client.send(&ask).await;
+        assert!(whole.assert_status(200).header("x-amz-checksum-crc32").unwrap().ends_with("-1"));
+        assert_eq!(whole.header("x-amz-checksum-type"), Some("COMPOSITE"));
+        let first = client.send(&ask.query("partNumber", "1")).await;
+        assert_eq!(first.assert_status(206).header("x-amz-checksum-crc32"), Some("y/Q5Jg=="));
+        assert_eq!(first.header("x-amz-checksum-type"), Some("COMPOSITE"));
+    });
+}
+
+#[test]
 fn completions_that_do_not_fit_are_refused() {
     run(|world| async move {
         let mut client = ready(&world).await;
