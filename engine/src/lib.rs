@@ -17,6 +17,7 @@ pub mod pool;
 pub mod stripe;
 pub mod types;
 mod mesh;
+mod cache;
 pub mod error;
 mod limits;
 mod number;

@@ -39,6 +39,8 @@ pub(crate) const CHECKPOINT_LOG_BYTES: u64 = 64 << 20;
 pub(crate) const CHECKPOINT_MEMTABLE_BYTES: usize = 24 << 20;
 /// Heap bytes of one core's cache of index pages, unless the operator gives another budget.
 pub(crate) const PAGE_CACHE_BYTES: usize = 16 << 20;
+/// Heap bytes of one core's cache of small bodies, unless the operator gives another budget.
+pub(crate) const BLOCK_CACHE_BYTES: usize = 16 << 20;
 /// Groups that only log and index may open: deletes and checkpoints need room to make room.
 pub(crate) const RESERVED_GROUPS: usize = 8;
 /// Group opens tried one after another when devices fail meanwhile.

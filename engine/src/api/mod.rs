@@ -14,9 +14,9 @@ pub use status::{DeviceStatus, EngineStatus};
 
 use crate::error::EngineError;
 use crate::lifecycle::{EngineMesh, EngineOptions, Node, StartError, StartReport, start};
-use crate::runtime::{CoreId, Runtime, TaskQueue};
+use crate::runtime::{CoreId, Runtime};
 use crate::shard::{Reply, Request, Shard};
-use crate::sync::{OpGuard, Permit, answer};
+use crate::sync::{OpGuard, Permit};
 use std::rc::Rc;
 
 /// A core's handle on the engine. Cheap to clone; never leaves its core.
@@ -106,14 +106,7 @@ impl<R: Runtime> Engine<R> {
         request: Request,
         guards: [Option<OpGuard>; 2],
     ) -> Result<Reply, EngineError> {
-        let (to, reply) = answer();
-        let node = Rc::clone(&self.node);
-        self.runtime().spawn(TaskQueue::Foreground, async move {
-            let reply = node.ask(core, request).await;
-            drop(guards);
-            to.send(reply);
-        });
-        reply.await.unwrap_or(Err(EngineError::Closing))
+        self.node.ask_holding(core, request, guards).await
     }
 
     /// Waits for a place to copy bytes from one object to another: a copy holds buffers of what it reads

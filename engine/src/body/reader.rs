@@ -5,7 +5,7 @@ use crate::error::EngineError;
 use crate::limits::READ_AHEAD_EXTENTS;
 use crate::number::to_u32;
 use crate::pool::PoolView;
-use crate::rows::read_extent;
+use crate::rows::{read_body, read_extent};
 use crate::runtime::Runtime;
 use ashlar_disk_format::extent::Extent;
 use ashlar_disk_format::extent_page::ExtentPage;
@@ -56,7 +56,7 @@ impl<R: Runtime> ExtentStream<R> {
         while self.reading.len() < READ_AHEAD_EXTENTS {
             let Some((extent, range)) = self.next_extent().await? else { break };
             let view = Rc::clone(&self.view);
-            let read = async move { read_extent(&view, view.runtime.arena(), &extent, range).await };
+            let read = async move { read_body(&view, &extent, range).await };
             self.reading.push_back(Box::pin(read));
         }
         self.reading.next().await.transpose()

@@ -54,9 +54,9 @@ mod limits;
 #[cfg(test)]
 mod tests;
 
+pub use crate::cache::CacheStatistics;
 pub use limits::{PAGE_BYTES_MAX, VALUE_BYTES_MAX};
 pub use page::Value;
-pub use page_cache::PageCacheStatistics;
 pub use scan::{Scan, ScanEntry};
 pub use state::{FreezeBusy, FrozenId, IndexMemory, IndexOptions, ManifestSnapshot, RetireToken, SharedRun};
 pub use store::PageStore;

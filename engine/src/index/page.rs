@@ -152,14 +152,9 @@ impl std::fmt::Debug for Value {
 }
 
 #[cfg(test)]
-pub(super) mod tests {
+mod tests {
     use super::*;
     use ashlar_disk_format::index_page::encode_index_page;
-
-    /// A page that takes that much memory and holds nothing.
-    pub(in crate::index) fn page_of_bytes(count: usize) -> Rc<Page> {
-        Rc::new(Page { bytes: vec![0; count].into(), slots: Box::default() })
-    }
 
     #[test]
     fn finds_entries_and_refuses_other_pages() {

@@ -173,7 +173,7 @@ impl<S: PageStore> Run<S> {
         self.check_page(index, &page)?;
         let page = Rc::new(page);
         if keep == Keep::Cache {
-            self.pages.cache.borrow_mut().insert(name, Rc::clone(&page));
+            self.pages.cache.borrow_mut().insert(name, Rc::clone(&page), page.bytes());
         }
         Ok(page)
     }
@@ -205,7 +205,7 @@ impl<S: PageStore> Run<S> {
     }
 
     pub(super) fn forget_pages(&self) {
-        self.pages.cache.borrow_mut().forget_run(self.name);
+        self.pages.cache.borrow_mut().forget(|page| page.run == self.name);
     }
 
     /// Everything the run occupies: its pages and its manifest.

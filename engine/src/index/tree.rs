@@ -6,12 +6,12 @@ use super::limits::VALUE_BYTES_MAX;
 use super::merge::merge_step;
 use super::open::load_runs;
 use super::page::Value;
-use super::page_cache::PageCacheStatistics;
 use super::scan::Scan;
 use super::state::{
     FreezeBusy, FrozenId, IndexMemory, IndexOptions, ManifestSnapshot, RetireToken, Shared, SharedRun,
 };
 use super::store::PageStore;
+use crate::cache::CacheStatistics;
 use crate::error::EngineError;
 use ashlar_disk_format::checkpoint::RunRef;
 use ashlar_disk_format::constants::INDEX_KEY_BYTES_MAX;
@@ -160,7 +160,7 @@ impl<S: PageStore> Index<S> {
 
     /// How the page cache does.
     #[must_use]
-    pub fn cache_statistics(&self) -> PageCacheStatistics {
+    pub fn cache_statistics(&self) -> CacheStatistics {
         self.shared.pages.cache.borrow().statistics()
     }
 

@@ -83,27 +83,39 @@ impl<R: Runtime> Node<R> {
         });
     }
 
-    /// Calls any core, this one included.
+    /// Calls any core, this one included. Looking something up may be given up half way; a change may not.
     pub(crate) async fn ask(self: &Rc<Self>, core: CoreId, request: Request) -> Result<Reply, EngineError> {
-        if core == self.runtime.core() {
-            return self.ask_here(request).await;
+        if core != self.runtime.core() {
+            return self.call(core, request).await;
         }
-        let lane = request.lane();
-        self.post.call(core, request, lane).await.ok_or(EngineError::Closing)?.checked()
-    }
-
-    /// Looking something up may be given up half way; a change may not, so it runs in a task of its own
-    /// also when whoever asked goes away.
-    async fn ask_here(self: &Rc<Self>, request: Request) -> Result<Reply, EngineError> {
         if request.only_reads() {
             return Box::pin(self.handle(request)).await;
         }
+        self.ask_holding(core, request, ()).await
+    }
+
+    /// Calls any core, in a task of its own that keeps `held` until the answer is here, also when
+    /// whoever asked goes away.
+    pub(crate) async fn ask_holding(
+        self: &Rc<Self>,
+        core: CoreId,
+        request: Request,
+        held: impl Sized + 'static,
+    ) -> Result<Reply, EngineError> {
         let (to, reply) = answer();
         let node = Rc::clone(self);
         self.runtime.spawn(TaskQueue::Foreground, async move {
-            to.send(node.handle(request).await);
+            let is_here = core == node.runtime.core();
+            let reply = if is_here { node.handle(request).await } else { node.call(core, request).await };
+            drop(held);
+            to.send(reply);
         });
         reply.await.unwrap_or(Err(EngineError::Closing))
+    }
+
+    async fn call(&self, core: CoreId, request: Request) -> Result<Reply, EngineError> {
+        let lane = request.lane();
+        self.post.call(core, request, lane).await.ok_or(EngineError::Closing)?.checked()
     }
 
     /// The shard, once this core has one.
@@ -126,7 +138,9 @@ impl<R: Runtime> Node<R> {
             let Ok(layout) = layout else { continue };
             slots.push((index, device.clone(), layout));
         }
-        let view = Rc::new(PoolView::new(self.runtime.clone(), seed.facts, slots));
+        let view = PoolView::new(self.runtime.clone(), seed.facts, slots)
+            .with_block_cache(self.options.block_cache_bytes);
+        let view = Rc::new(view);
         view.connect(Rc::new(Link { node: Rc::clone(self) }));
         Ok(view)
     }

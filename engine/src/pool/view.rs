@@ -1,6 +1,7 @@
 //! What one core knows of the pool: device handles, groups it has met, codecs, its space ledger.
 
 use super::ledger::Ledger;
+use crate::cache::BlockCache;
 use crate::error::EngineError;
 use crate::runtime::{DeviceError, Runtime};
 use crate::stripe::{Codec, Family};
@@ -85,6 +86,7 @@ pub(crate) struct PoolView<R: Runtime> {
     codecs: RefCell<Vec<(CodeShape, Rc<Codec>)>>,
     link: RefCell<Option<Rc<dyn PoolLink>>>,
     repaired: Cell<u64>,
+    pub(crate) blocks: BlockCache,
 }
 
 impl<R: Runtime> std::fmt::Debug for PoolView<R> {
@@ -114,7 +116,13 @@ impl<R: Runtime> PoolView<R> {
             codecs: RefCell::default(),
             link: RefCell::new(None),
             repaired: Cell::new(0),
+            blocks: BlockCache::new(0),
         }
+    }
+
+    /// The same view, keeping small bodies that were read in at most `bytes` of memory.
+    pub(crate) fn with_block_cache(self, bytes: usize) -> Self {
+        Self { blocks: BlockCache::new(bytes), ..self }
     }
 
     /// Connects the view with the pool's owner; once, before the first write.

@@ -40,6 +40,26 @@ pub(crate) async fn read_extent<R: Runtime>(
     Ok(BufferSlice::of(chunk, start..start + to_usize(u64::from(range.end - range.start))))
 }
 
+/// As [`read_extent`], for bodies: small ones are kept, and not read again while they are.
+///
+/// # Errors
+/// As [`read_extent`].
+pub(crate) async fn read_body<R: Runtime>(
+    view: &Rc<PoolView<R>>,
+    extent: &Extent,
+    range: Range<u32>,
+) -> Result<BufferSlice, EngineError> {
+    let arena = view.runtime.arena();
+    if let Some(slice) = view.blocks.read(arena, extent, &range).await? {
+        return Ok(slice);
+    }
+    let slice = read_extent(view, arena, extent, range).await?;
+    if slice.len() == to_usize(u64::from(extent.length)) {
+        view.blocks.keep(extent, slice.bytes());
+    }
+    Ok(slice)
+}
+
 /// The part of a chunk that one read fetches.
 struct Window {
     /// Bytes from the start of the chunk, whole write units.

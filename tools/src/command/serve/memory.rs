@@ -19,9 +19,9 @@ pub(super) struct Share {
     pub(super) engine: EngineOptions,
 }
 
-/// Divides `budget` bytes among `cores`: five eighths of each share for request buffers, an eighth for
-/// log, index and repair, three memtables of a thirty-second each, a sixteenth for index pages; the
-/// rest for connections and filters.
+/// Divides `budget` bytes among `cores`: nine sixteenths of each share for request buffers, an eighth for
+/// log, index and repair, three memtables of a thirty-second each, a sixteenth for index pages and another
+/// for small bodies; the rest for connections and filters.
 ///
 /// # Errors
 /// The budget that so many cores need, bytes.
@@ -32,16 +32,17 @@ pub(super) fn share(budget: u64, cores: usize) -> Result<Share, u64> {
         return Err(needed);
     }
     let core = (budget - FIXED_BYTES).div_euclid(count);
-    let eighth = core.div_euclid(8);
+    let (eighth, sixteenth) = (core.div_euclid(8), core.div_euclid(16));
     let bytes = |value: u64| usize::try_from(value).unwrap_or(usize::MAX);
     // Regions are rounded up to 2 MiB by the runtime, so they are rounded down here.
     let whole = |value: u64| bytes(value - value.rem_euclid(2 << 20));
     Ok(Share {
-        arena_bytes: whole(5 * eighth),
+        arena_bytes: whole(9 * sixteenth),
         reserve_bytes: whole(eighth.clamp(RESERVE_BYTES_MIN, RESERVE_BYTES_MAX)),
         engine: EngineOptions {
             memtable_bytes: bytes(core.div_euclid(32).min(MEMTABLE_BYTES_MAX)),
-            page_cache_bytes: bytes(core.div_euclid(16).min(PAGE_CACHE_BYTES_MAX)),
+            page_cache_bytes: bytes(sixteenth.min(PAGE_CACHE_BYTES_MAX)),
+            block_cache_bytes: bytes(sixteenth),
         },
     })
 }
@@ -59,7 +60,8 @@ mod tests {
             let core = share.arena_bytes
                 + share.reserve_bytes
                 + 3 * share.engine.memtable_bytes
-                + share.engine.page_cache_bytes;
+                + share.engine.page_cache_bytes
+                + share.engine.block_cache_bytes;
             let all = core as u64 * cores as u64 + FIXED_BYTES;
             assert!(all <= budget, "{all} of {budget} for {cores} cores");
         }
