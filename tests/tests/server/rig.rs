@@ -1,6 +1,6 @@
 //! The real server over the real engine on simulated disks, and a client beside it.
 
-use crate::client::Client;
+use super::client::Client;
 use ashlar_disk_format::code::CodeShape;
 use ashlar_engine::pool::{CreateOptions, create_pool};
 use ashlar_engine::runtime::sim::{LinkPlan, Sim, SimConfig, SimDisk, SimRuntime};
