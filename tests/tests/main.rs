@@ -8,3 +8,15 @@ mod scrub_repair;
 mod server;
 mod slice;
 mod space;
+
+/// A file that is not named above would never run, and nobody would see it.
+#[test]
+fn every_file_is_a_module_of_this_program() {
+    let folder = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("tests");
+    for entry in std::fs::read_dir(folder).unwrap() {
+        let path = entry.unwrap().path();
+        let name = path.file_stem().unwrap().to_str().unwrap();
+        let named = include_str!("main.rs").contains(&format!("\nmod {name};\n"));
+        assert!(named || name == "main", "{name} is not in main.rs");
+    }
+}
