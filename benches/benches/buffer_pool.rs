@@ -3,7 +3,7 @@
 use std::hint::black_box;
 
 use ashlar_engine::buffer::{Arena, BUFFER_BYTES_MAX, BUFFER_BYTES_MIN, Region};
-use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
+use criterion::{BenchmarkId, Criterion, Throughput, criterion_group};
 
 const ARENA_BYTES: usize = 64 << 20;
 /// Buffers held at once in the crowded case.
@@ -36,4 +36,3 @@ criterion_group! {
     config = Criterion::default().sample_size(20);
     targets = take_and_give
 }
-criterion_main!(benches);

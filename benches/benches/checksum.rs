@@ -8,7 +8,7 @@ use ashlar_s3::auth::signature::sha256;
 use ashlar_s3::checksum::hasher::ChecksumHasher;
 use ashlar_s3::checksum::md5::Md5Hasher;
 use ashlar_s3::value::checksum::ChecksumAlgorithm;
-use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
+use criterion::{BenchmarkId, Criterion, Throughput, criterion_group};
 
 /// A short body, one block of an extent, one buffer.
 const SIZES: [usize; 3] = [4 << 10, 64 << 10, 1 << 20];
@@ -47,4 +47,3 @@ criterion_group! {
     config = Criterion::default().sample_size(20);
     targets = checksums
 }
-criterion_main!(benches);

@@ -9,7 +9,7 @@
 use std::hint::black_box;
 
 use ashlar_engine::stripe::{Codec, Family, Kernel};
-use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
+use criterion::{BenchmarkId, Criterion, Throughput, criterion_group};
 
 /// The members of one row; parity is filled by the first encode.
 struct Row {
@@ -98,4 +98,3 @@ criterion_group! {
     config = Criterion::default().sample_size(20);
     targets = shapes, border
 }
-criterion_main!(benches);

@@ -14,7 +14,7 @@ use ashlar_disk_format::units::{Generation, GroupId, Height, RowOffset, VirtualS
 use ashlar_engine::buffer::{Arena, BufferSlice, Region};
 use ashlar_engine::error::EngineError;
 use ashlar_engine::index::{Index, IndexOptions, PAGE_BYTES_MAX, PageStore};
-use criterion::{Criterion, Throughput, criterion_group, criterion_main};
+use criterion::{Criterion, Throughput, criterion_group};
 
 /// Keys in the index.
 const KEYS: u32 = 100_000;
@@ -140,4 +140,3 @@ criterion_group! {
     config = Criterion::default().sample_size(20);
     targets = lookups
 }
-criterion_main!(benches);

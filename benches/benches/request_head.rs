@@ -8,7 +8,7 @@ use std::hint::black_box;
 use ashlar_s3::auth::{AuthConfig, Authenticator, SecretKey};
 use ashlar_s3::http::head;
 use ashlar_s3::http::query::Query;
-use criterion::{Criterion, Throughput, criterion_group, criterion_main};
+use criterion::{Criterion, Throughput, criterion_group};
 use jiff::Timestamp;
 
 const REQUEST: &[u8] = b"PUT /test%24file.text HTTP/1.1\r\nHost: examplebucket.s3.amazonaws.com\r\n\
@@ -62,4 +62,3 @@ criterion_group! {
     config = Criterion::default().sample_size(20);
     targets = parse, signature
 }
-criterion_main!(benches);

@@ -125,7 +125,7 @@ part! {
         pub prepared: Vec<DevicePrepared>,
         /// The next number for a run.
         pub next_run: u64,
-        /// The next number for a bucket.
+        /// Reserved for the next number for a bucket: always 0, and not read.
         pub next_bucket: u64,
     }
 }

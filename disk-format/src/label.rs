@@ -1,5 +1,5 @@
 //! Who this device is: the first block of each of its two regions. Written when the device joins a pool and
-//! never again, so every future version must be able to read at least bytes 0 to 63.
+//! again only where it is found damaged, so every future version must be able to read at least bytes 0 to 63.
 //!
 //! | offset | size | field |
 //! |---|---|---|

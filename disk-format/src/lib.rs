@@ -16,76 +16,29 @@
 //! Modules are listed top layer first; a module imports only from modules listed after it.
 #![forbid(unsafe_code)]
 
-/// Arithmetic only: device size to zones and back.
 pub mod layout;
-
-/// Pure choice: many superblock copies to the one to trust.
 pub mod superblock_quorum;
-
-/// The root record of a pool.
 pub mod superblock;
-
-/// Who this device is; readable by every future version.
 pub mod label;
-
-/// What a checkpoint pins: runs, groups, log positions.
 pub mod checkpoint;
-
-/// The root of one sorted run: fences and filter.
 pub mod run_manifest;
-
-/// One page of a sorted run.
 pub mod index_page;
-
-/// One page of the extents of a big body.
 pub mod extent_page;
-
-/// A page of an object's part table.
 pub mod part_page;
-
-/// What the index stores under a key.
 pub mod value;
-
-/// The key spaces of the index and their byte order.
 pub mod key;
-
-/// Framing of the log records at the end of a row.
 pub mod record;
-
-/// The header of one chunk of a row.
 pub mod chunk;
-
-/// The first block of each segment.
 pub mod segment;
-
-/// Which segments form a group.
 pub mod group;
-
-/// A pointer with proof: where bytes are and what they hash to.
 pub mod extent;
-
-/// Code families and shapes: `4+2` and the like.
 pub mod code;
-
-/// `rkyv` archives, and the framed ones with a header and a checksum.
 mod archive;
-
-/// Format version and feature flags.
 pub mod version;
-
-/// Little-endian cursor over bytes.
 mod bytes;
-
-/// CRC32C.
 pub mod checksum;
-
-/// Why bytes were refused.
 pub mod error;
-
-/// Newtypes of everything that is counted or addressed.
 pub mod units;
-
-/// Sizes, limits and magic numbers, tied together by assertions.
 pub mod constants;
 
 pub use error::DecodeError;

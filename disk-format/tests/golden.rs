@@ -1,15 +1,12 @@
 //! The bytes of every structure, as this version writes them, are kept in `tests/golden/*.hex`. Every build
 //! must write the same bytes and read them back to the same values: a difference is a format change.
 //!
-//! `ASHLAR_GOLDEN=write cargo test -p ashlar-disk-format --test golden` stores images that do not exist yet. It
-//! never changes one that does: a new version gets a new file.
-
-#[cfg(test)]
-mod fixtures;
+//! `ASHLAR_GOLDEN=write cargo test -p ashlar-disk-format --test images golden::` stores images that do not exist
+//! yet. It never changes one that does: a new version gets a new file.
 
 #[cfg(test)]
 mod tests {
-    use super::fixtures as f;
+    use crate::fixtures as f;
     use ashlar_disk_format::DecodeError;
     use ashlar_disk_format::checkpoint::Checkpoint;
     use ashlar_disk_format::chunk::{ChunkHeader, header_bytes};

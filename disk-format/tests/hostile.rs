@@ -3,11 +3,8 @@
 //! writable again.
 
 #[cfg(test)]
-mod fixtures;
-
-#[cfg(test)]
 mod tests {
-    use super::fixtures as f;
+    use crate::fixtures as f;
     use ashlar_disk_format::checkpoint::Checkpoint;
     use ashlar_disk_format::checksum::{crc32c, crc32c_append};
     use ashlar_disk_format::chunk::ChunkHeader;

@@ -2,8 +2,8 @@
 
 use ashlar_disk_format::constants::{HEIGHT_MAX_BYTES, WRITE_UNIT};
 
-/// All buffers of one row together, bytes: what one body in progress holds of the arena.
-/// 4+2 gives chunks of 256 KiB, 1 MiB of data; 500 uploads fit the default memory.
+/// All buffers of one row together, bytes; a body in progress holds those of one row more than
+/// [`BODY_ROWS_IN_FLIGHT`]. 4+2 gives chunks of 256 KiB: 1 MiB of data in 1.5 MiB of buffers.
 pub(crate) const ROW_BYTES_MAX: u32 = 2 << 20;
 /// Chunks are never taller, bytes, however few members a row has.
 pub(crate) const CHUNK_BYTES_MAX: u32 = 256 << 10;

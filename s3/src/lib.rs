@@ -19,50 +19,19 @@
 //! `route` is plain functions over bytes: no I/O, no clock, no async.
 #![forbid(unsafe_code)]
 
-/// One core's front end: [`server::serve`] is what the program calls on every core.
 pub mod server;
-
-/// Accepts connections.
 mod listener;
-
-/// One connection: heads in, answers out.
 mod connection;
-
-/// Request to operation to reply.
 mod dispatch;
-
-/// Operations, one file per family.
 mod op;
-
-/// What all connections of one core share.
 mod front;
-
-/// What the operator decided.
 mod config;
-
-/// A connection's bytes in the engine's buffers: bodies in, replies out.
 mod wire;
-
-/// Method, path and query to the kind of operation: one table.
 pub mod route;
-
-/// SigV4: the only makers of `Authenticated` and of verified bodies.
 pub mod auth;
-
-/// XML documents in both directions.
 pub mod xml;
-
-/// HTTP/1.1 grammars: heads, bodies, addresses, ranges, dates, conditions, responses.
 pub mod http;
-
-/// Incremental checksums and ETags.
 pub mod checksum;
-
-/// Types that can only hold legal values.
 pub mod value;
-
-/// Cause, S3 code, HTTP status and message: one table.
 pub mod error;
-
-/// Every bound of this crate, in one place.
 pub mod limits;

@@ -66,48 +66,6 @@ pub enum Operation {
     DeleteUnset(UnsetConfiguration),
 }
 
-/// What an operation's request body is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum BodyKind {
-    /// Nothing; what comes is read and dropped, or the connection closed.
-    None,
-    /// An XML document.
-    Xml,
-    /// Payload of an object or part.
-    Payload,
-}
-
-impl Operation {
-    /// What the request's body is.
-    #[must_use]
-    pub const fn body_kind(self) -> BodyKind {
-        match self {
-            Self::PutObject | Self::UploadPart => BodyKind::Payload,
-            Self::CreateBucket | Self::DeleteObjects | Self::CompleteMultipartUpload => BodyKind::Xml,
-            Self::ListBuckets
-            | Self::Preflight
-            | Self::HeadBucket
-            | Self::DeleteBucket
-            | Self::GetBucketLocation
-            | Self::ListObjectsV1
-            | Self::ListObjectsV2
-            | Self::ListObjectVersions
-            | Self::ListMultipartUploads
-            | Self::GetObject
-            | Self::HeadObject
-            | Self::GetObjectAttributes
-            | Self::CopyObject
-            | Self::DeleteObject
-            | Self::CreateMultipartUpload
-            | Self::UploadPartCopy
-            | Self::AbortMultipartUpload
-            | Self::ListParts
-            | Self::GetUnset(_)
-            | Self::DeleteUnset(_) => BodyKind::None,
-        }
-    }
-}
-
 /// What a sub-resource answers to one method.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Answer {

@@ -8,12 +8,16 @@ use ashlar_engine::runtime::Runtime as _;
 use ashlar_engine::runtime::sim::{CutAt, Loss, Outcome, Sim, SimConfig, SimDisk, SimRuntime};
 use ashlar_engine::sync::Event;
 use ashlar_engine::{Engine, EngineMesh, StartError, StartReport};
+use futures_util::future::{FutureExt as _, LocalBoxFuture};
 use std::cell::{Cell, RefCell};
 use std::future::Future;
 use std::rc::Rc;
 
 /// The engine as the tests use it.
 pub type SimEngine = Engine<SimRuntime>;
+
+/// What core 0 does in one life, boxed so that engine and simulator are compiled once, not once per test.
+type Scenario = Rc<dyn Fn(Vec<SimEngine>) -> LocalBoxFuture<'static, ()>>;
 
 /// The disks of a pool.
 #[derive(Debug, Clone)]
@@ -137,12 +141,18 @@ impl Rig {
     pub fn boot<F: Future<Output = ()> + 'static>(
         &self,
         boot: &Boot,
-        scenario: impl Fn(Vec<SimEngine>) -> F + Clone + 'static,
+        scenario: impl Fn(Vec<SimEngine>) -> F + 'static,
     ) -> Ended {
+        let scenario: Scenario = Rc::new(move |engines| scenario(engines).boxed_local());
+        self.boot_boxed(boot, &scenario)
+    }
+
+    fn boot_boxed(&self, boot: &Boot, scenario: &Scenario) -> Ended {
         let sim = Sim::new(self.config(boot));
         let mesh = EngineMesh::new(boot.cores);
         let stage = Rc::new(Stage::default());
-        let outcome = sim.run(|runtime| run_core(runtime, mesh.clone(), Rc::clone(&stage), scenario.clone()));
+        let outcome =
+            sim.run(|runtime| run_core(runtime, mesh.clone(), Rc::clone(&stage), Rc::clone(scenario)));
         Ended {
             outcome,
             report: stage.report.borrow_mut().take(),
@@ -164,12 +174,7 @@ struct Stage {
     error: RefCell<Option<StartError>>,
 }
 
-async fn run_core<F: Future<Output = ()> + 'static>(
-    runtime: SimRuntime,
-    mesh: EngineMesh,
-    stage: Rc<Stage>,
-    scenario: impl Fn(Vec<SimEngine>) -> F + 'static,
-) {
+async fn run_core(runtime: SimRuntime, mesh: EngineMesh, stage: Rc<Stage>, scenario: Scenario) {
     let core = runtime.core().0;
     let cores = usize::from(runtime.cores());
     match Engine::start(runtime, mesh).await {

@@ -146,7 +146,7 @@ fn beyond_what_the_code_survives_there_is_an_error_and_no_wrong_byte() {
             let end = layout.label_offsets()[1];
             for position in 0..faulty {
                 let disk = &rig.disks[(round + position) % disks];
-                // Half of the sectors only, so that something stays readable.
+                // One sector in eight only, so that something stays readable.
                 for sector in written(disk, first..end) {
                     if random.random_range(0..8_u32) == 0 {
                         disk.flip(sector + random.random_range(0..SECTOR), 4);

@@ -1,13 +1,8 @@
 //! What the index stores under a key: `kind u8 ‖ version u8 ‖ rkyv archive`. The kind repeats the key's space,
 //! so that a value is understood without its key.
 
-/// Kinds, encoders and decoders.
 pub mod codec;
-
-/// The records.
 pub mod records;
-
-/// Where bodies and parts are.
 pub mod body;
 
 pub use body::{

@@ -13,7 +13,7 @@ use rkyv::{Archive, Deserialize, Serialize};
 pub enum BucketState {
     /// It does.
     Live,
-    /// It is being deleted: frozen until every shard has said that it is empty.
+    /// It is being deleted: frozen until every shard has said that it is empty. Reserved: nothing writes it.
     Deleting,
 }
 
@@ -99,7 +99,7 @@ pub struct ObjectRecord {
 pub enum UploadState {
     /// It does.
     Open,
-    /// It is completed or aborted, and its parts are being taken away.
+    /// It is completed or aborted, and its parts are being taken away. Reserved: nothing writes it.
     Reaping,
 }
 

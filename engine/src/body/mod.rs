@@ -1,8 +1,9 @@
 //! Bodies: from received bytes to rows and extent pages, and back.
 //!
 //! Invariants: a record holds at most [`crate::limits::INLINE_EXTENTS_MAX`] entries, whatever the
-//! size of its body; a body in progress holds the buffers of at most two rows; everything a reader
-//! hands out was verified by the row store.
+//! size of its body; a body in progress holds the buffers of at most three rows, the one that fills
+//! and [`crate::limits::BODY_ROWS_IN_FLIGHT`] on their way; everything a reader hands out was
+//! verified by the row store.
 
 mod reader;
 mod space;

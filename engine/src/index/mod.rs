@@ -7,8 +7,9 @@
 //! - A deleted key has a tombstone as long as anything older may hold the key.
 //! - Runs never change. They are replaced as a whole, in one synchronous step, so that every get
 //!   and every step of a scan sees one consistent set.
-//! - Pages of a replaced run are given back only after the caller has said that a checkpoint
-//!   without the run is durable, and nothing in memory reads the run any more.
+//! - Pages of a replaced run are given back only after the caller has taken the snapshot of a
+//!   checkpoint without the run, and nothing in memory reads the run any more. Until that checkpoint
+//!   is durable an older one still names them: the caller does not reuse their space before.
 //!
 //! It keeps no log and knows no devices: the caller makes changes durable before it puts them
 //! here, and a [`PageStore`] keeps the pages. One thread, no locks.

@@ -125,8 +125,8 @@ impl<S: PageStore> Index<S> {
         self.shared.state.borrow().snapshot()
     }
 
-    /// A checkpoint with the runs of that snapshot is durable: gives back the pages of the runs
-    /// that were replaced before it. Those still read by a scan or a get follow at a later call.
+    /// A checkpoint will hold the runs of that snapshot: gives back the pages of the runs that were
+    /// replaced before it, whose space the caller does not reuse before the checkpoint is durable. Those still read by a scan or a get follow at a later call.
     /// Runs that other cores share are not given back but returned, once each, for the caller to
     /// free when the last core has let go.
     #[must_use = "shared runs are freed by the caller"]

@@ -1,12 +1,12 @@
 //! Making a pool: labels on every device, then the first superblock.
 
+use super::labels::write_label;
+use super::superblocks::write_superblocks;
 use super::view::{PoolFacts, PoolView};
-use super::write_superblocks;
 use crate::error::EngineError;
-use crate::number::{to_u16, to_usize};
-use crate::runtime::{Device, DeviceError, Durability, Runtime};
+use crate::number::to_u16;
+use crate::runtime::{Device, DeviceError, Runtime};
 use ashlar_disk_format::code::CodeShape;
-use ashlar_disk_format::constants::WRITE_UNIT;
 use ashlar_disk_format::label::Label;
 use ashlar_disk_format::layout::{DeviceLayout, LayoutError, Media, default_segment_bytes};
 use ashlar_disk_format::superblock::{DeviceEntry, DeviceState, Superblock};
@@ -140,19 +140,6 @@ pub async fn create_pool<R: Runtime>(runtime: &R, options: &CreateOptions) -> Re
         return Err(CreateError::Engine(EngineError::Device { device, error }));
     }
     Ok(pool)
-}
-
-/// Writes one copy of a label.
-pub(super) async fn write_label<R: Runtime>(
-    runtime: &R,
-    device: &R::Device,
-    offset: u64,
-    label: &Label,
-) -> Result<(), DeviceError> {
-    let unit = to_usize(u64::from(WRITE_UNIT));
-    let Ok(mut buffer) = runtime.reserve().take(unit).await else { return Err(DeviceError::Fenced) };
-    buffer.bytes_mut()[..unit].copy_from_slice(&label.encode());
-    device.write(offset, buffer, unit, Durability::Durable).await.0
 }
 
 fn random_id<R: Runtime>(runtime: &R) -> [u8; 16] {

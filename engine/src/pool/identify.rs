@@ -1,8 +1,6 @@
 //! Which device is which: reads labels and superblocks, chooses the superblock to trust, says what
 //! is missing, damaged or foreign. Writes nothing.
 
-use super::create::write_label;
-use super::view::PoolView;
 use crate::number::to_usize;
 use crate::runtime::{Device, Runtime};
 use ashlar_disk_format::constants::{SUPERBLOCK_SLOT_BYTES, WRITE_UNIT};
@@ -90,21 +88,6 @@ impl std::fmt::Display for IdentifyError {
 }
 
 impl std::error::Error for IdentifyError {}
-
-/// Writes the labels again that were found damaged. A device that refuses shows itself at the next
-/// write; a damaged label alone loses nothing, because the superblocks name the device too.
-pub(crate) async fn rewrite_labels<R: Runtime>(view: &PoolView<R>, identified: &Identified) {
-    for (index, label) in &identified.relabel {
-        let Some((_, device, layout)) = view.in_service().find(|(found, _, _)| found == index) else {
-            continue;
-        };
-        for offset in layout.label_offsets() {
-            if write_label(&view.runtime, device, offset, label).await.is_ok() {
-                view.count_repair();
-            }
-        }
-    }
-}
 
 struct Found {
     name: String,

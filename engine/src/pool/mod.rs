@@ -12,15 +12,18 @@
 mod choose_plan;
 mod create;
 mod identify;
+mod labels;
 mod ledger;
+mod link;
 mod owner;
 mod superblocks;
 mod view;
 
 pub use create::{CreateError, CreateOptions, create_pool};
-pub(crate) use identify::rewrite_labels;
 pub use identify::{DeviceReport, DeviceStanding, Identified, IdentifyError, identify};
+pub(crate) use labels::rewrite_labels;
 pub(crate) use ledger::Side;
+pub(crate) use link::{OpenedGroup, PoolLink, PoolReply, PoolRequest};
 pub(crate) use owner::{OwnedDevice, OwnerGroup, PoolOwner, data_bytes};
 pub(crate) use superblocks::write_superblocks;
-pub(crate) use view::{OpenedGroup, PoolFacts, PoolLink, PoolReply, PoolRequest, PoolView};
+pub(crate) use view::{PoolFacts, PoolView};

@@ -8,7 +8,8 @@
 //!    in it, and every operation that began before has ended.
 
 use super::choose_plan::{Candidate, choose, groups_left};
-use super::view::{PoolFacts, PoolReply, PoolRequest};
+use super::link::{PoolReply, PoolRequest};
+use super::view::PoolFacts;
 use crate::error::EngineError;
 use crate::limits::RESERVED_GROUPS;
 use crate::number::{to_u8, to_usize};

@@ -8,7 +8,7 @@ use super::view::PoolView;
 use crate::error::EngineError;
 use crate::runtime::{Device, DeviceError, Durability, Runtime};
 use ashlar_disk_format::constants::SUPERBLOCK_SLOT_BYTES;
-use ashlar_disk_format::superblock::Superblock;
+use ashlar_disk_format::superblock::{COMMIT_WAVES, Superblock};
 use ashlar_disk_format::units::DeviceIndex;
 use futures_util::future::join_all;
 
@@ -42,7 +42,7 @@ async fn write_waves<R: Runtime>(
     let (_, device, layout) = view.in_service().find(|(found, _, _)| *found == index)?;
     let (device, layout) = (device.clone(), *layout);
     let slot = SUPERBLOCK_SLOT_BYTES;
-    for wave in [[0u8, 2], [1, 3]] {
+    for wave in COMMIT_WAVES {
         let writes = wave.map(|copy| {
             let device = device.clone();
             async move {

@@ -1,6 +1,7 @@
 //! What one core knows of the pool: device handles, groups it has met, codecs, its space ledger.
 
 use super::ledger::Ledger;
+use super::link::{OpenedGroup, PoolLink, PoolReply, PoolRequest};
 use crate::cache::BlockCache;
 use crate::error::EngineError;
 use crate::runtime::{DeviceError, Runtime};
@@ -12,50 +13,9 @@ use ashlar_disk_format::layout::DeviceLayout;
 use ashlar_disk_format::units::{
     DeviceIndex, Epoch, Generation, GroupId, LogId, PoolId, RowOffset, SegmentIndex,
 };
-use futures_util::future::LocalBoxFuture;
 use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
 use std::rc::Rc;
-
-/// What a core asks of the pool's owner.
-#[derive(Debug, Clone)]
-pub(crate) enum PoolRequest {
-    /// A group to write to.
-    Open { kind: GroupKind, log: LogId },
-    /// The members of a group that this core has not met.
-    Describe { group: GroupId },
-    /// The group's segments are allocated and written once.
-    Prepared { group: GroupId },
-    /// Nothing more will be written to the group behind `tail`.
-    Seal { group: GroupId, tail: RowOffset },
-    /// A checkpoint is due.
-    Due,
-    /// A device failed a write or a flush: take it out of service.
-    Failed { device: DeviceIndex, error: DeviceError },
-}
-
-/// A group that a core may append to.
-#[derive(Debug, Clone)]
-pub(crate) struct OpenedGroup {
-    pub(crate) descriptor: Rc<GroupDescriptor>,
-    /// Where the next row goes.
-    pub(crate) tail: RowOffset,
-    /// Members whose segment was never written: it must be prepared before use.
-    pub(crate) unprepared: Vec<usize>,
-}
-
-/// What the owner answers.
-#[derive(Debug, Clone)]
-pub(crate) enum PoolReply {
-    Opened { descriptor: GroupDescriptor, tail: RowOffset, unprepared: Vec<usize> },
-    Described(Option<GroupDescriptor>),
-    Done,
-}
-
-/// The way to the pool's owner, wherever it runs. Not on the data path, hence a trait object.
-pub(crate) trait PoolLink {
-    fn ask(&self, request: PoolRequest) -> LocalBoxFuture<'static, Result<PoolReply, EngineError>>;
-}
 
 #[derive(Debug)]
 struct Slot<D> {

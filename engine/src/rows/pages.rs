@@ -1,4 +1,5 @@
-//! The index's pages as rows of the index group: several pages to a row, each within one chunk.
+//! Pages as rows: of the index, of the checkpoint, of extents and parts. Several to a row, each within
+//! one chunk.
 
 use super::data::DataWriter;
 use super::geometry::Geometry;
@@ -14,7 +15,7 @@ use ashlar_disk_format::extent::Extent;
 use std::ops::Range;
 use std::rc::Rc;
 
-/// The row store as the index sees it.
+/// The row store as those see it who write pages: into the groups of `writer`.
 #[derive(Debug)]
 pub(crate) struct RowPages<R: Runtime> {
     view: Rc<PoolView<R>>,

@@ -354,8 +354,7 @@ fn pick(stored: Vec<Stored>, names: &[NamedPart]) -> Result<(Vec<Stored>, Vec<St
 }
 
 /// Eight bytes that sort as the number does.
+#[expect(clippy::big_endian_bytes, reason = "only so is the order of the bytes that of the numbers")]
 fn ordered(value: u64) -> [u8; 8] {
-    let mut bytes = value.to_le_bytes();
-    bytes.reverse();
-    bytes
+    value.to_be_bytes()
 }

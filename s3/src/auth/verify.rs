@@ -53,7 +53,6 @@ pub struct Authenticated {
     date: [u8; AMZ_DATE_BYTES],
     signature: [u8; 32],
     payload: PayloadMode,
-    is_presigned: bool,
 }
 
 /// Authenticates requests; remembers signing keys, because deriving one costs four HMACs. One per core.
@@ -97,12 +96,6 @@ impl Authenticated {
     #[must_use]
     pub const fn payload(&self) -> PayloadMode {
         self.payload
-    }
-
-    /// Whether the signature stood in the query.
-    #[must_use]
-    pub const fn is_presigned(&self) -> bool {
-        self.is_presigned
     }
 
     /// The chain for chunk signatures, which begins with this signature.
@@ -172,7 +165,7 @@ impl Authenticator {
         if written.is_err() || !is_equal(&ours, &claim.parts.signature) {
             return Err(AuthError::Mismatch);
         }
-        Ok(Authenticated { access_key, key, scope, date, signature: ours, payload: mode, is_presigned })
+        Ok(Authenticated { access_key, key, scope, date, signature: ours, payload: mode })
     }
 
     fn check_time(&self, claim: &Claim<'_>, now: Timestamp) -> Result<(), AuthError> {

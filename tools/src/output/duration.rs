@@ -25,13 +25,6 @@ impl std::error::Error for DurationError {}
 
 /// Reads a duration.
 ///
-/// ```
-/// use ashlar_tools::output::parse_duration;
-/// use std::time::Duration;
-/// assert_eq!(parse_duration("500ms"), Ok(Duration::from_millis(500)));
-/// assert_eq!(parse_duration("2m"), Ok(Duration::from_secs(120)));
-/// ```
-///
 /// # Errors
 ///
 /// [`DurationError`] says what is wrong with `text`.
@@ -69,7 +62,7 @@ mod tests {
 
     #[test]
     fn every_unit_is_read() {
-        let cases = [("7", 7_000), ("7s", 7_000), ("250ms", 250), ("2m", 120_000), ("1h", 3_600_000)];
+        let cases = [("7", 7_000), ("7s", 7_000), ("500ms", 500), ("2m", 120_000), ("1h", 3_600_000)];
         for (text, milliseconds) in cases {
             assert_eq!(parse_duration(text), Ok(Duration::from_millis(milliseconds)), "{text}");
         }

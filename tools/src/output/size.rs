@@ -48,12 +48,6 @@ impl std::error::Error for SizeError {}
 
 /// Reads a size in bytes. Units are matched without regard to case; a bare `K`, `M`, `G` or `T` is binary.
 ///
-/// ```
-/// use ashlar_tools::output::parse_size;
-/// assert_eq!(parse_size("64 MiB"), Ok(64 << 20));
-/// assert_eq!(parse_size("1.5kb"), Ok(1500));
-/// ```
-///
 /// # Errors
 ///
 /// [`SizeError`] says what is wrong with `text`.
@@ -103,12 +97,6 @@ fn fraction_bytes(fraction: &str, factor: u64) -> Result<u64, SizeError> {
 
 /// Prints a size with the largest binary unit that keeps it at least 1: exactly where it is a whole number of that
 /// unit (`4KiB`), with two digits after the point elsewhere (`1.50MiB`).
-///
-/// ```
-/// use ashlar_tools::output::format_size;
-/// assert_eq!(format_size(4096), "4KiB");
-/// assert_eq!(format_size(1000), "1000B");
-/// ```
 #[must_use]
 pub fn format_size(bytes: u64) -> String {
     let binary = UNITS.iter().take(5).rev();
@@ -133,7 +121,8 @@ mod tests {
             ("4KiB", 4096),
             ("4k", 4096),
             (" 4 kib ", 4096),
-            ("64MiB", 64 << 20),
+            ("64 MiB", 64 << 20),
+            ("1.5kb", 1500),
             ("5GB", 5_000_000_000),
             ("1.5KiB", 1536),
             ("0.5B", u64::MAX),
@@ -169,5 +158,11 @@ mod tests {
             assert_eq!(parse_size(&format_size(bytes)), Ok(bytes));
         }
         assert_eq!(format_size(1536 << 10), "1.50MiB");
+    }
+
+    #[test]
+    fn the_largest_unit_that_keeps_it_whole_is_printed() {
+        assert_eq!(format_size(4096), "4KiB");
+        assert_eq!(format_size(1000), "1000B");
     }
 }

@@ -1,52 +1,23 @@
-//! One core: what its tasks may ask for, and what it shares with the other cores.
+//! One core: what its tasks may ask for.
 
 use super::super::contract::{CoreId, Monotonic, NetError, Runtime, TaskQueue, WallTime};
 use super::device::GlommioDevice;
-use super::launch::LaunchWarning;
 use super::net::{GlommioListener, Network};
-use super::open::OpenDevice;
 use super::ring::{Ring, RingCounters};
+use super::shared::{Shared, Started};
 use super::task::Tasks;
 use super::timer::{Clock, Timers};
+use super::warning::LaunchWarning;
 use crate::buffer::Arena;
 use crate::sync::Event;
 use std::cell::{Cell, RefCell};
 use std::future::{Future, poll_fn};
 use std::net::SocketAddr;
-use std::os::fd::RawFd;
 use std::rc::Rc;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::atomic::Ordering;
 use std::task::{Poll, Waker};
 use std::time::Duration;
-
-/// One flag per core on its own cache lines, since all cores write all of them.
-#[repr(align(128))]
-#[derive(Debug, Default)]
-pub(super) struct MailFlag {
-    /// A message is under way to the core: no second one is needed until it has looked.
-    pub(super) under_way: AtomicBool,
-}
-
-/// What all cores see.
-#[derive(Debug)]
-pub(super) struct Shared {
-    pub(super) clock: Clock,
-    pub(super) mail: Vec<MailFlag>,
-    /// Cores whose main future has not returned.
-    pub(super) mains_left: AtomicUsize,
-    /// Cores that have ended their tasks and transfers.
-    pub(super) drained: AtomicUsize,
-    pub(super) shutdown: AtomicBool,
-    pub(super) devices: Vec<OpenDevice>,
-}
-
-/// What the cores learn of each other once all rings exist.
-#[derive(Debug)]
-pub(super) struct Started {
-    pub(super) ring_fds: Vec<RawFd>,
-    pub(super) warnings: Vec<LaunchWarning>,
-}
 
 /// The state of one core. Lives on its thread.
 pub(super) struct Core {

@@ -2,12 +2,12 @@
 //! on a registered file.
 
 use super::super::contract::{Device, DeviceError, DeviceInfo, Durability};
-use super::core::Shared;
 use super::held::Held;
 use super::limits::{DEVICE_IN_FLIGHT_MAX, PREPARE_STEP_BYTES};
 use super::open::OpenDevice;
 use super::operation::Operation;
 use super::ring::{Kind, Ring};
+use super::shared::Shared;
 use crate::buffer::{Buffer, Region};
 use crate::sync::Limit;
 use io_uring::{opcode, squeue, types};

@@ -1,7 +1,7 @@
 //! Starts one executor per CPU, and waits until all have ended in order.
 
 use super::super::contract::{CoreId, TaskQueue};
-use super::core::{Core, GlommioRuntime, MailFlag, Shared, Started};
+use super::core::{Core, GlommioRuntime, Post};
 use super::device::GlommioDevice;
 use super::limits::{
     BACKGROUND_SHARES, CORES_MAX, DEVICES_MAX, FIXED_BUFFERS_MAX, FOREGROUND_SHARES, GLOMMIO_IO_MEMORY,
@@ -9,9 +9,11 @@ use super::limits::{
 };
 use super::open::OpenDevice;
 use super::ring::Ring;
+use super::shared::{MailFlag, Shared, Started};
 use super::signal::Signals;
 use super::task::Tasks;
 use super::timer::{Clock, Timers};
+use super::warning::LaunchWarning;
 use crate::buffer::{Arena, Region, RegionError};
 use crate::sync::Event;
 use glommio::{ExecutorJoinHandle, Latency, LocalExecutorBuilder, Placement, Shares};
@@ -114,31 +116,6 @@ impl std::error::Error for LaunchError {
             | Self::Executor { .. }
             | Self::Ring { .. }
             | Self::Signals { .. } => None,
-        }
-    }
-}
-
-/// What works, but not as well as it should.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum LaunchWarning {
-    /// A core's ring could not register the buffer memory: device transfers pin their memory each
-    /// time, which costs CPU. Raise the limit of locked memory (`ulimit -l`, `LimitMEMLOCK=`).
-    BuffersNotRegistered {
-        /// Which core.
-        core: u16,
-        /// As from the kernel.
-        errno: i32,
-    },
-}
-
-impl std::fmt::Display for LaunchWarning {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        match self {
-            Self::BuffersNotRegistered { core, errno } => write!(
-                f,
-                "core {core} could not register its buffer memory (errno {errno}); \
-                 raise the limit of locked memory for full speed"
-            ),
         }
     }
 }
@@ -351,7 +328,7 @@ where
         devices: GlommioDevice::all(&ring, &seat.shared, seat.zeros),
         foreground,
         background,
-        post: super::core::Post::default(),
+        post: Post::default(),
         shutdown: Event::new(),
         shared: Arc::clone(&seat.shared),
         ring: Rc::clone(&ring),

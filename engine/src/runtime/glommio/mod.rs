@@ -8,8 +8,8 @@
 //! Module order, top first: [`launch()`] starts the cores; `driver` turns the ring; `core` is the
 //! handle that tasks hold; `net` and `device` make operations; `operation` waits for them; `ring`
 //! carries them; `slot` and `held` own what the kernel touches, `fixed` knows what is registered;
-//! `task` counts what is runnable; `timer`, `signal`, `open`, `probe`, `facts`, `limits` stand
-//! alone.
+//! `task` counts what is runnable; `shared` is what all cores see; `timer`, `signal`, `open`, `probe`,
+//! `facts`, `warning`, `limits` stand alone.
 
 mod core;
 mod device;
@@ -24,10 +24,12 @@ mod open;
 mod operation;
 mod probe;
 mod ring;
+mod shared;
 mod signal;
 mod slot;
 mod task;
 mod timer;
+mod warning;
 
 #[cfg(test)]
 mod tests;
@@ -37,7 +39,7 @@ pub use self::core::GlommioRuntime;
 pub use self::core::GlommioRuntime as NativeRuntime;
 pub use device::GlommioDevice;
 pub use facts::{CpuFacts, affinity_cpus, cpu_facts};
-pub use launch::{LaunchConfig, LaunchError, LaunchWarning, launch};
+pub use launch::{LaunchConfig, LaunchError, launch};
 pub use limits::{
     CANCELS_IN_FLIGHT_MAX, CORES_MAX, DEVICE_IN_FLIGHT_MAX, DEVICES_MAX, DISK_OPERATIONS_MAX,
     SOCKET_OPERATIONS_MAX,
@@ -46,6 +48,7 @@ pub use net::{GlommioListener, GlommioStream};
 pub use open::{OpenDevice, OpenError, OpenOptions, create_file_device};
 pub use probe::{Contents, what_is_on};
 pub use ring::RingCounters;
+pub use warning::LaunchWarning;
 
 use std::io::Write as _;
 

@@ -10,13 +10,8 @@
 //! It checks grammar and lengths, never signatures: `auth::payload` sits on top and does. Invariant: after an
 //! error or `End` no byte of the input belongs to this body any more; after an error the connection is closed.
 
-/// The state machine.
 pub mod reader;
-
-/// Lines of both framings.
 mod chunk_line;
-
-/// Why a body is refused.
 pub mod error;
 
 #[cfg(test)]

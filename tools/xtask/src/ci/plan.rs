@@ -96,7 +96,7 @@ fn documentation() -> Work {
 }
 
 fn seeds(count: u32) -> Work {
-    let invocation = Invocation::new("cargo test --package ashlar-tests --test model_conformance")
+    let invocation = Invocation::new("cargo test --package ashlar-tests --test whole model_conformance::")
         .variable("ASHLAR_SEEDS", count.to_string());
     Work::Command(invocation)
 }

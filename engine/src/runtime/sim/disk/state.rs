@@ -1,10 +1,10 @@
 //! A disk's controller: carries operations out, with the faults that are planned.
 
+use super::config::{Backing, DiskConfig};
 use super::faults::FaultPlan;
 use super::latency;
 use super::media::{Media, SECTOR, sector_of};
 use super::operation::{Operation, Reply, wide};
-use super::unit::{Backing, DiskConfig};
 use crate::buffer::Buffer;
 use crate::runtime::contract::{DeviceError, DeviceInfo, Durability};
 use crate::runtime::sim::power::Loss;

@@ -1,7 +1,7 @@
 //! Multipart uploads.
 
-use crate::client::{Client, Response, call, content};
-use crate::rig::{World, run};
+use super::client::{Client, Response, call, content};
+use super::rig::{World, run};
 use md5::{Digest as _, Md5};
 use std::fmt::Write as _;
 

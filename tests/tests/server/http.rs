@@ -1,7 +1,7 @@
 //! Connections: kept, pipelined, refused, timed, drained.
 
-use crate::client::{NEVER, Payload, call, content};
-use crate::rig::{REGION, run, run_seeded};
+use super::client::{NEVER, Payload, call, content};
+use super::rig::{REGION, run, run_seeded};
 use ashlar_engine::runtime::Runtime as _;
 use ashlar_s3::server::{Served, ServerConfig};
 use std::time::Duration;

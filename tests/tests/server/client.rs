@@ -1,6 +1,6 @@
 //! A client of a few lines that signs, sends and reads as one pleases.
 
-use crate::rig::{ACCESS_KEY, REGION, SECRET};
+use super::rig::{ACCESS_KEY, REGION, SECRET};
 use ashlar_engine::runtime::sim::{SimRuntime, SimStream};
 use ashlar_engine::runtime::{Monotonic, Runtime as _};
 use ashlar_s3::auth::credentials::SecretKey;

@@ -1,7 +1,7 @@
 //! Listings.
 
-use crate::client::call;
-use crate::rig::run;
+use super::client::call;
+use super::rig::run;
 
 #[test]
 fn keys_are_in_binary_order_and_pages_join_up() {

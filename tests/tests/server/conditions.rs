@@ -1,7 +1,7 @@
 //! Conditional reads and writes.
 
-use crate::client::call;
-use crate::rig::run;
+use super::client::call;
+use super::rig::run;
 
 #[test]
 fn reads() {

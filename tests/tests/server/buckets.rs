@@ -1,7 +1,7 @@
 //! Buckets.
 
-use crate::client::call;
-use crate::rig::{REGION, run};
+use super::client::call;
+use super::rig::{REGION, run};
 
 #[test]
 fn a_bucket_is_made_found_listed_and_deleted() {

@@ -1,7 +1,7 @@
 //! Objects: in, out, copied, gone; in every form that a body can be sent.
 
-use crate::client::{Payload, call, content};
-use crate::rig::run;
+use super::client::{Payload, call, content};
+use super::rig::run;
 use ashlar_engine::runtime::Runtime as _;
 use ashlar_engine::runtime::sim::LinkPlan;
 use base64::Engine as _;

@@ -1,6 +1,6 @@
 //! The real server over the real engine on simulated disks, and a client beside it.
 
-use crate::client::Client;
+use super::client::Client;
 use ashlar_disk_format::code::CodeShape;
 use ashlar_engine::pool::{CreateOptions, create_pool};
 use ashlar_engine::runtime::sim::{LinkPlan, Sim, SimConfig, SimDisk, SimRuntime};
@@ -8,6 +8,7 @@ use ashlar_engine::runtime::{CoreId, Runtime as _};
 use ashlar_engine::sync::Event;
 use ashlar_engine::{Engine, EngineMesh};
 use ashlar_s3::server::{Served, ServerConfig, serve};
+use futures_util::future::{FutureExt as _, LocalBoxFuture};
 use std::cell::{Cell, RefCell};
 use std::future::Future;
 use std::net::SocketAddr;
@@ -73,8 +74,11 @@ struct Ends {
     changed: Event,
 }
 
+/// A scenario, boxed so that engine and server are compiled once, not once per test.
+type Scenario = Box<dyn FnOnce(World) -> LocalBoxFuture<'static, ()>>;
+
 /// Runs a scenario against a fresh server, and ends the server in order afterwards.
-pub(crate) fn run<F: Future<Output = ()> + 'static>(scenario: impl FnOnce(World) -> F) {
+pub(crate) fn run<F: Future<Output = ()> + 'static>(scenario: impl FnOnce(World) -> F + 'static) {
     run_seeded(0, ServerConfig::new(REGION), scenario);
 }
 
@@ -82,8 +86,12 @@ pub(crate) fn run<F: Future<Output = ()> + 'static>(scenario: impl FnOnce(World)
 pub(crate) fn run_seeded<F: Future<Output = ()> + 'static>(
     seed: u64,
     settings: ServerConfig,
-    scenario: impl FnOnce(World) -> F,
+    scenario: impl FnOnce(World) -> F + 'static,
 ) {
+    run_boxed(seed, settings, Box::new(|world| scenario(world).boxed_local()));
+}
+
+fn run_boxed(seed: u64, settings: ServerConfig, scenario: Scenario) {
     let disks = new_pool();
     let sim = Sim::new(config(&disks, seed));
     let control = sim.control();
