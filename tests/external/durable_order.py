@@ -181,8 +181,8 @@ class Put:
         devices = self.devices.values()
         forced = sum(device.queued - device.plain for device in devices)
         return (f"{self.ring_writes} ring writes of {sum(device.written for device in devices)} bytes on {len(devices)} "
-                f"devices, {forced} of these bytes forced, {sum(device.flushes for device in devices)} flushes; all had ended "
-                "when the answer was given to the socket")
+                f"devices, {forced} of these bytes forced, {sum(device.flushes for device in devices)} flushes; all had "
+                "ended when the answer was given to the socket")
 
 
 def open_flags(server):

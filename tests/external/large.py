@@ -28,6 +28,7 @@ DATA_MEMBERS = 4
 # Segments that groups, logs and index hold open beside the object.
 ROOM = 1.15
 RANGE_MAX = 3 * MIB
+PART = 5 * MIB
 
 
 class Content:
@@ -124,6 +125,41 @@ def ranges(server, content, chance, count):
     print(f"{count} random ranges right", flush=True)
 
 
+def resume(server, content):
+    """Parts that were acknowledged before a kill are there after it, and the upload can be completed."""
+    key, session = "resumed", Session(server)
+    _, _, answer = session.request("POST", key, query=[("uploads", "")], bucket=BUCKET)
+    upload_id = answer.split(b"<UploadId>")[1].split(b"</UploadId>")[0].decode()
+    borders = [0, PART, 2 * PART, 2 * PART + 12_345]
+    pieces, tags = [content.part(*pair) for pair in zip(borders, borders[1:])], []
+
+    def put(number):
+        query = [("partNumber", str(number + 1)), ("uploadId", upload_id)]
+        status, headers, text = session.request("PUT", key, pieces[number], query, bucket=BUCKET)
+        assert status == 200, text
+        tags.append(headers["ETag"])
+
+    put(0)
+    put(1)
+    server.kill()
+    session.close()
+    server.start()
+    status, _, answer = session.request("GET", key, query=[("uploadId", upload_id)], bucket=BUCKET)
+    listed = [row.split(b"</ETag>")[0].decode().replace("&quot;", '"') for row in answer.split(b"<ETag>")[1:]]
+    assert (status, listed) == (200, tags), f"status {status}, parts {listed}, not {tags}"
+    put(2)
+    rows = "".join(f"<Part><PartNumber>{n}</PartNumber><ETag>{tag}</ETag></Part>" for n, tag in enumerate(tags, 1))
+    text = f"<CompleteMultipartUpload>{rows}</CompleteMultipartUpload>".encode()
+    status, _, answer = session.request("POST", key, text, [("uploadId", upload_id)], bucket=BUCKET)
+    assert status == 200 and b"<Error>" not in answer, answer
+    server.kill()
+    session.close()
+    server.start()
+    found = session.request("GET", key, bucket=BUCKET)[2]
+    assert found == b"".join(pieces), first_difference(found, b"".join(pieces))
+    print("an upload was continued after a kill, completed, and is right after another", flush=True)
+
+
 def work(options, folder):
     """All of it."""
     chance = random.Random(options.seed)
@@ -149,6 +185,7 @@ def work(options, folder):
         server.bring_back(lost)
         server.start()
         ranges(server, content, chance, options.ranges)
+        resume(server, content)
         print(f"an object of {content.length} bytes in {parts(server)[1]} parts survived kills and the loss of two devices")
     except Exception:
         print(f"--- the server's last lines\n{server.tail()}", flush=True)

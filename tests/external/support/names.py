@@ -31,12 +31,12 @@ def with_every_byte():
 
 def that_servers_mistake():
     """Names that look like paths, queries, escapes or the end of something."""
-    pieces = ["", ".", "..", "/", "//", "a", "+", "%", "%2F", "%00", "%zz", "?", "#", "&", "=", " ", "\\", "*", "\x00", "\xff"]
+    pieces = ["", ".", "..", "/", "//", "a", "+", "%", "%2F", "%00", "%zz", "?", "#", "&", "=", " ", "\\", "*", "\x00",
+              "\xff"]
     names = [a + b for a in pieces for b in pieces] + [f"{a}/{b}/{c}" for a in pieces for b in pieces for c in "./+"]
-    long = ["x" * NAME_BYTES_MAX, "/" * NAME_BYTES_MAX, "." * NAME_BYTES_MAX, "%" * NAME_BYTES_MAX, "\x00" * NAME_BYTES_MAX,
-            "\x01" * NAME_BYTES_MAX, " " * NAME_BYTES_MAX, "a/" * (NAME_BYTES_MAX // 2), "\U0010ffff" * (NAME_BYTES_MAX // 4),
-            "\uffff" * (NAME_BYTES_MAX // 3) + "x", "x" * (NAME_BYTES_MAX - 1) + "y", "x" * (NAME_BYTES_MAX - 1),
-            "\x00" * (NAME_BYTES_MAX - 1) + "\x01", "é" * (NAME_BYTES_MAX // 2)]
+    long = [letter * (NAME_BYTES_MAX // len(letter.encode("utf-8")))
+            for letter in ("x", "/", ".", "%", " ", "+", "\x00", "\x01", "\x7f", "a/", "é", "\uffff", "\U0010ffff")]
+    long += ["x" * (NAME_BYTES_MAX - 1), "x" * (NAME_BYTES_MAX - 1) + "y", "\x00" * (NAME_BYTES_MAX - 1) + "\x01"]
     return [name for name in names if name] + long
 
 
