@@ -8,6 +8,8 @@ with all the odd names for the rest. In the end three devices are gone, and the 
     python3 tests/external/many.py --binary target/release/ashlar --objects 100000
 """
 
+import base64
+import hashlib
 import itertools
 import pathlib
 import random
@@ -15,18 +17,20 @@ import sys
 import time
 import urllib.parse
 import xml.etree.ElementTree
+import xml.sax.saxutils
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent))
 
-from support import alone, names  # noqa: E402  (the path must be set first)
+from support import alone, names, sigv4  # noqa: E402  (the path must be set first)
 from support.content import KIB, body  # noqa: E402
 from support.crowd import Crowd  # noqa: E402
 from support.load import Session  # noqa: E402
-from support.server import DEVICES_LOST_MAX, Server  # noqa: E402
+from support.server import DEVICE_COUNT, DEVICES_LOST_MAX, Server  # noqa: E402
 
 BUCKET = "many"
 SIZE_MAX = 8 * KIB
 SAMPLE = 300
+COPIED = "copied/"
 SPACE = "{http://s3.amazonaws.com/doc/2006-03-01/}"
 
 
@@ -37,11 +41,12 @@ class Store:
         self.names = names.many(options.objects, chance)
         self.sizes = {name: chance.choice((0, 1, chance.randrange(SIZE_MAX + 1), SIZE_MAX)) for name in self.names}
         self.connections, self.acknowledged, self.tried = options.connections, set(), set()
-        self.numbers = {name: number for number, name in enumerate(self.names)}
+        self.numbers, self.origins = {name: number for number, name in enumerate(self.names)}, {}
         self.odd = [name for name in names.odd() if name in self.numbers]
 
     def content(self, name):
-        """The bytes of one object."""
+        """The bytes of one object; a copy has those of the object that it was made of."""
+        name = self.origins.get(name, name)
         return body(f"many {self.numbers[name]}", self.sizes[name])
 
     def jobs(self, wanted):
@@ -75,13 +80,65 @@ class Store:
             nonlocal count
             count += 1
             if (status, answer) != (200, self.content(job[1])):
-                wrong.append(f"{job[1]!r}: status {status}, {len(answer)} bytes, not the {self.sizes[job[1]]} written")
+                wrong.append(f"{job[1]!r}: status {status}, {len(answer)} bytes, not the {len(self.content(job[1]))} written")
 
         cut_off = crowd.run((("GET", name, b"") for name in wanted), done)
         crowd.close()
         assert not cut_off, f"{cut_off} reads got no answer:\n{server.tail()}"
         assert not wrong, f"{len(wrong)} of {count} wrong:\n" + "\n".join(wrong[:20])
         return count
+
+
+    def copy(self, server):
+        """Copies the objects with odd names, so that these names come in headers too. The copies are kept like the rest."""
+        crowd, targets = Crowd(server, BUCKET, self.connections), {COPIED + name: name for name in self.odd}
+        targets = {target: name for target, name in targets.items() if len(encoded(target)) <= names.NAME_BYTES_MAX}
+
+        def done(job, status, answer):
+            assert status == 200 and b"<Error>" not in answer, f"copy to {job[1]!r}: {status} {answer[:300]}"
+            self.acknowledged.add(job[1])
+
+        jobs = (("PUT", target, b"", (), {"x-amz-copy-source": f"/{BUCKET}/{sigv4.escape(name)}"})
+                for target, name in targets.items())
+        assert crowd.run(jobs, done) == 0
+        crowd.close()
+        self.origins = targets
+        self.names += list(targets)
+        return len(targets)
+
+    def delete(self, server):
+        """Deletes the copies, in batches as far as XML can name them."""
+        crowd, in_batches, alone_ = Crowd(server, BUCKET, self.connections), [], []
+        for name in self.origins:
+            (in_batches if all(legal_in_xml(letter) for letter in name) else alone_).append(name)
+        batches = [in_batches[at:at + 1000] for at in range(0, len(in_batches), 1000)]
+        jobs = [("POST", None, document(batch), [("delete", "")], digest(document(batch))) for batch in batches]
+        jobs += [("DELETE", name, b"") for name in alone_]
+
+        def done(job, status, answer):
+            assert status in (200, 204) and b"<Error>" not in answer, f"{job[0]} {job[1]!r}: {status} {answer[:300]}"
+
+        assert crowd.run(iter(jobs), done) == 0
+        crowd.close()
+        self.acknowledged -= set(self.origins)
+        self.names = self.names[:-len(self.origins)]
+        return len(in_batches), len(alone_)
+
+
+def legal_in_xml(letter):
+    """Whether XML 1.0 can hold a letter as such, and gives it back as it was."""
+    return "\x20" <= letter < "\ufffe" or letter > "\uffff"
+
+
+def document(batch):
+    """The body of DeleteObjects."""
+    rows = "".join(f"<Object><Key>{xml.sax.saxutils.escape(name)}</Key></Object>" for name in batch)
+    return f"<Delete><Quiet>true</Quiet>{rows}</Delete>".encode("utf-8")
+
+
+def digest(data):
+    """The header that DeleteObjects must have."""
+    return {"content-md5": base64.b64encode(hashlib.md5(data).digest()).decode()}
 
 
 def encoded(name):
@@ -173,6 +230,7 @@ def load(server, store, chance):
     assert store.put(server, sorted(store.tried - store.acknowledged)) == 0
     assert store.put(server, store.names) == 0
     print(f"{len(store.names)} objects stored, {time.monotonic() - begun:.0f} s in all", flush=True)
+    print(f"{store.copy(server)} copies made of those with odd names", flush=True)
     server.kill()
     print(f"killed and started in {server.start():.2f} s", flush=True)
 
@@ -203,7 +261,10 @@ def without_three(server, chance):
     try:
         server.start()
     except RuntimeError as error:
-        print(f"without {len(lost)} devices: refused, {str(error).splitlines()[-1]}", flush=True)
+        said = [line for line in str(error).splitlines() if line.startswith("ashlar: ")]
+        print(f"without {len(lost)} devices: refused, {said[-1]}", flush=True)
+        present = DEVICE_COUNT - len(lost)
+        assert f"{present} of {DEVICE_COUNT} devices" in said[-1], f"the last line does not say why: {said[-1]}"
     else:
         raise AssertionError(f"the server serves without {[path.name for path in lost]}")
     finally:
@@ -229,8 +290,14 @@ def work(options, folder):
         without_pairs(server, store, chance, options.full_pairs)
         without_three(server, chance)
         server.start()
+        many, single = store.delete(server)
+        list_all(server, store, chance, 0)
+        print(f"{many} copies deleted in batches and {single} one by one; the listings say so", flush=True)
+        server.kill()
+        server.start()
+        list_all(server, store, chance, 0)
         count = store.get(server, store.names)
-        print(f"{count} objects, {len(store.odd)} of them with odd names, are right after 2 kills and all pairs of losses")
+        print(f"{count} objects, {len(store.odd)} of them with odd names, are right after kills and all pairs of losses")
     except Exception:
         print(f"--- the server's last lines\n{server.tail()}", flush=True)
         raise

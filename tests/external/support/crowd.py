@@ -1,6 +1,6 @@
 """Many connections driven by one thread: enough requests in a second to store a hundred thousand objects in a minute.
 
-A job is `(method, key, body)`, or `(method, key, body, query)`. Every connection has one request under way. The payload
+A job is `(method, key, body)`, and if need be a query and further headers. Every connection has one request under way. The payload
 is not signed, so that signing costs little.
 """
 
@@ -73,10 +73,10 @@ class Crowd:
         self.lanes = [Lane(server.port) for _ in range(count)]
         self.selector = selectors.DefaultSelector()
 
-    def request(self, method, key, body, query=()):
+    def request(self, method, key, body, query=(), more=None):
         """The bytes of one request."""
         path = sigv4.path_of(self.bucket, key)
-        headers = self.signer.headers(method, path, self.host, query, sigv4.UNSIGNED)
+        headers = self.signer.headers(method, path, self.host, query, sigv4.UNSIGNED, more)
         target = path + ("?" + "&".join(f"{sigv4.escape(a)}={sigv4.escape(b)}" for a, b in query) if query else "")
         lines = "".join(f"{name}: {value}\r\n" for name, value in headers.items())
         return f"{method} {target} HTTP/1.1\r\n{lines}content-length: {len(body)}\r\n\r\n".encode() + body
