@@ -2,8 +2,9 @@
 """Kills the server under load, again and again; whatever was acknowledged must be there afterwards.
 
 Each round: load by many clients, SIGKILL at a random moment, start on the same devices, read every key. Then two of the
-six devices are moved away and every key is read again from the other four; then they come back, and once more. With
-`--loop-devices` the pool lies on block devices, made by `pool create` and served by `serve --config`.
+six devices are moved away and every key is read again from the other four; then they come back, and once more. Then other
+two go under load each time, while those of the last time come back with what they held. With `--loop-devices` the pool
+lies on block devices, made by `pool create` and served by `serve --config`.
 """
 
 import pathlib
@@ -48,6 +49,27 @@ def lose_devices(server, load, chance):
     return f"without {' and '.join(path.name for path in lost)} {count} keys right, and with them again"
 
 
+def swap_devices(server, load, chance, turns):
+    """Under load, each kill takes two other devices than the last one, which come back with what they held then."""
+    away = []
+    for _ in range(turns):
+        load.begin()
+        time.sleep(chance.uniform(0.2, 1.5))
+        server.kill()
+        load.end()
+        following = chance.sample([path for path in server.devices() if path not in away], DEVICES_LOST_MAX)
+        server.bring_back(away)
+        server.take_away(following)
+        away = following
+        server.start()
+        count = load.verify()
+        print(f"then without {' and '.join(path.name for path in away)}: {count} keys right", flush=True)
+    server.kill()
+    server.bring_back(away)
+    server.start()
+    load.verify()
+
+
 def work(options, folder):
     """All rounds, on files or on loop devices."""
     if not options.loop_devices:
@@ -71,10 +93,7 @@ def rounds(options, server):
             print(f"round {number}: {kill_round(server, load, chance, options.seconds)}", flush=True)
         assert load.acknowledged() > 0, "nothing was acknowledged: the run proves nothing"
         print(lose_devices(server, load, chance), flush=True)
-        load.begin()
-        time.sleep(1)
-        load.end()
-        load.verify()
+        swap_devices(server, load, chance, options.swaps)
         status = server.stop()
         assert status == 0, f"exit status {status} after SIGTERM"
         server.start()
@@ -93,6 +112,7 @@ def main():
     parser.add_argument("--rounds", type=int, default=5, help="how often to kill")
     parser.add_argument("--clients", type=int, default=16, help="writers at once")
     parser.add_argument("--seconds", type=float, default=6, help="longest time before a kill")
+    parser.add_argument("--swaps", type=int, default=3, help="how often two devices go and the last two come back")
     parser.add_argument("--device-size", default="1GiB")
     parser.add_argument("--loop-devices", action="store_true", help="block devices over files; needs the right to losetup")
     alone.run(parser.parse_args(), work)

@@ -51,7 +51,7 @@ OWN_SERVER = [
      ["--loop-devices", "--rounds", "10"], []),
     ("flip", "flip.py", ["--flips", "200"], ["--flips", "10000"], []),
     ("flip-walk", "flip_walk.py", ["--seconds", "60", "--batches", "1000000"], ["--batches", "20000"], []),
-    ("memory", "memory.py", ["--small"], ["--waves", "20", "--device-size", "3GiB"], ["program:/proc/self/status"]),
+    ("memory", "memory.py", ["--small"], [], ["program:/proc/self/status"]),
     ("durable-order", "durable_order.py", ["--turns", "3"], ["--turns", "100"], []),
     ("many", "many.py", ["--objects", "5000", "--full-pairs", "1"], ["--objects", "100000"], []),
     ("large", "large.py", ["--size", "128MiB"], ["--size", "5GiB"], ["program:aws"]),

@@ -41,7 +41,7 @@ class Server:
         self.device_size, self.memory, self.cores = device_size, memory, cores
         self.access, self.secret = "ASHLARTESTS", secrets.token_hex(20)
         self.port = free_port()
-        self.process = None
+        self.process, self.known_devices = None, []
 
     @property
     def endpoint(self):
@@ -121,11 +121,15 @@ class Server:
         return "\n".join(self.log_path.read_text("utf-8", "replace").splitlines()[-lines:])
 
     def devices(self):
-        """The six files that stand for devices, by name: the six largest regular files of the pool's folder."""
+        """The six files that stand for devices, by name, also while some are away: the largest files of the pool's folder
+        when this is asked first."""
+        if self.known_devices:
+            return self.known_devices
         files = [path for path in self.pool.rglob("*") if path.is_file() and not path.is_symlink()]
         largest = sorted(files, key=lambda path: (-path.stat().st_size, path.name))[:DEVICE_COUNT]
         assert len(largest) == DEVICE_COUNT, f"{self.pool} has only {[path.name for path in files]}"
-        return sorted(largest)
+        self.known_devices = sorted(largest)
+        return self.known_devices
 
     def take_away(self, paths):
         """Moves devices to where the server does not find them; it must not run."""
