@@ -1,15 +1,14 @@
 #!/usr/bin/env python3
 """Measures how long it takes from starting the program to the first answer.
 
-On an empty folder, where the pool is made first; after an orderly stop; and after a kill under load. The first two, and
-the last with little load, must take less than two seconds; with a full log behind the checkpoint the time is printed, and
-bounded by what reading that log may cost.
+On an empty folder, where the pool is made first; after an orderly stop; after a kill under load; and after a kill when much
+log lies behind the checkpoint. The quickest of some turns is held to a limit, as other work on the machine makes any of
+them slow; the processor time that the server took is printed beside, which other work changes little.
 """
 
+import os
 import pathlib
-import random
 import shutil
-import statistics
 import sys
 import time
 
@@ -25,11 +24,19 @@ LOOK = 0.002
 BUCKET = "start"
 
 
+def begin(server):
+    """Starts; returns seconds to the first answer, and seconds of processor time that the server took for it."""
+    seconds = server.start(LOOK)
+    ticks = pathlib.Path(f"/proc/{server.pid}/stat").read_text().rsplit(")", 1)[1].split()
+    return seconds, (int(ticks[11]) + int(ticks[12])) / os.sysconf("SC_CLK_TCK")
+
+
 def report(what, times, seconds_max):
-    """Prints a row, and asserts that the middle one of the times is short enough."""
-    print(f"{what}: {', '.join(f'{seconds:.2f}' for seconds in times)} s from start to first answer", flush=True)
-    middle = statistics.median(times)
-    assert middle <= seconds_max, f"{what}: {middle:.2f} s, more than {seconds_max} s"
+    """Prints a row, and asserts that the shortest of the times is short enough."""
+    rows = ", ".join(f"{seconds:.2f} s ({busy:.2f} s of processor time)" for seconds, busy in times)
+    print(f"{what}: first answer after {rows}", flush=True)
+    best = min(seconds for seconds, _ in times)
+    assert best <= seconds_max, f"{what}: {best:.2f} s at best, more than {seconds_max} s"
 
 
 def empty(options, folder):
@@ -38,7 +45,7 @@ def empty(options, folder):
     for turn in range(options.turns):
         server = Server(options.binary, folder / f"empty-{turn}", device_size="8GiB", memory="1GiB")
         try:
-            times.append(server.start(LOOK))
+            times.append(begin(server))
         finally:
             server.end()
             shutil.rmtree(server.folder)
@@ -53,12 +60,12 @@ def again(server, options):
         time.sleep(1)
         load.end()
         server.stop()
-        stopped.append(server.start(LOOK))
+        stopped.append(begin(server))
         load.begin()
         time.sleep(1)
         server.kill()
         load.end()
-        killed.append(server.start(LOOK))
+        killed.append(begin(server))
         load.verify()
     report("after a stop", stopped, options.seconds_max)
     report("after a kill under load", killed, options.seconds_max)
@@ -73,14 +80,13 @@ def full_log(server, options):
         crowd.run((("PUT", f"{turn}/{number}", data) for number in range(options.log_mib * 128)), lambda *_: None)
         crowd.close()
         server.kill()
-        times.append(server.start(LOOK))
+        times.append(begin(server))
     said = [line for line in server.log_path.read_text().splitlines() if line.startswith("recovery:")]
     report(f"after a kill behind {options.log_mib} MiB of small objects ({said[-1]})", times, options.log_seconds_max)
 
 
 def work(options, folder):
     """All three."""
-    random.seed(options.seed)
     empty(options, folder)
     server = Server(options.binary, folder / "again", memory="1GiB")
     server.start()
@@ -101,7 +107,7 @@ def main():
     parser.add_argument("--turns", type=int, default=5)
     parser.add_argument("--seconds-max", type=float, default=2)
     parser.add_argument("--log-mib", type=int, default=60, help="just less than makes a checkpoint due")
-    parser.add_argument("--log-seconds-max", type=float, default=10)
+    parser.add_argument("--log-seconds-max", type=float, default=4)
     alone.run(parser.parse_args(), work)
 
 
