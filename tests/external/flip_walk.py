@@ -42,6 +42,7 @@ SIZES = [0, 1, 100, 4095, 20_000, 65_536, 65_537, 200 * KIB, MIB + 1]
 KINDS = {1: "log", 2: "data", 3: "index"}
 BEYOND_EVERY = 5
 SMALLER_TRIES_MAX = 60
+DENSE = 256
 
 
 class Structure:
@@ -194,7 +195,7 @@ def look(server, history, strict):
         if status in (200, 404) and present == contents[-1]:
             continue
         if strict:
-            raise Wrong(f"{key}: status {status}, {len(found)} bytes {found[:200] if status != 200 else ''}")
+            raise Wrong(f"{key}: status {status}, {len(found)} bytes")
         if status >= 500:
             refused += 1
         elif status not in (200, 404) or not confessed or present is not None and present not in contents:
@@ -309,6 +310,21 @@ def walk(options, server, images, history, chance):
     return outcomes
 
 
+def see(server, images, history):
+    """Damages all bodies on one device more than may rot: if that is not noticed, the rest proves nothing."""
+    devices = images.names[:DEVICES_LOST_MAX + 1]
+    changes = [(one.device, at, 1) for one in images.structures if one.device in devices and one.kind == "data chunk"
+               for at in range(one.start, one.start + one.length, DENSE)]
+    outcome = attempt(server, images, history, changes, False)
+    assert outcome == "some refused", f"{len(changes)} bytes changed on {len(devices)} devices: {outcome}"
+    try:
+        attempt(server, images, history, changes, True)
+    except Wrong as wrong:
+        print(f"every {DENSE}th byte of all bodies changed on {len(devices)} devices: {outcome}, as {wrong}", flush=True)
+    else:
+        raise AssertionError("damage beyond repair was not noticed")
+
+
 def work(options, folder):
     """Makes the images, and walks."""
     chance = random.Random(options.seed)
@@ -325,6 +341,7 @@ def work(options, folder):
             print(f"{count} {kind}s of {length} bytes", flush=True)
         outcome = attempt(server, images, history, [], True)
         print(f"unchanged: {outcome}", flush=True)
+        see(server, images, history)
         begun = time.monotonic()
         outcomes = walk(options, server, images, history, chance)
         for kind, (_, length, walked) in images.table().items():

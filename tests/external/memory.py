@@ -139,6 +139,7 @@ def work(options, folder):
     try:
         session = Session(server)
         assert session.request("PUT", None, bucket=BUCKET)[0] == 200
+        session.close()  # it would be closed for being idle
         before = memory(server.pid)[0]
         watch.start()
         idle = idle_connections(server, options.idle)
