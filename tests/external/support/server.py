@@ -41,7 +41,7 @@ class Server:
         self.device_size, self.memory, self.cores = device_size, memory, cores
         self.access, self.secret = "ASHLARTESTS", secrets.token_hex(20)
         self.port = free_port()
-        self.process = None
+        self.process, self.known_devices = None, []
 
     @property
     def endpoint(self):
@@ -58,8 +58,8 @@ class Server:
         return [self.binary, "serve", "--demo", str(self.pool), "--listen", f"127.0.0.1:{self.port}",
                 "--device-size", self.device_size, "--memory", self.memory, "--cores", str(self.cores)]
 
-    def start(self):
-        """Starts the server and waits until it answers; returns the seconds that took."""
+    def start(self, look_seconds=0.02):
+        """Starts the server and waits until it answers, looking that often; returns the seconds that took."""
         assert self.process is None, "started twice"
         begun, offset = time.monotonic(), self.log_path.stat().st_size if self.log_path.exists() else 0
         environment = {"PATH": os.environ.get("PATH", "/usr/bin:/bin"), "HOME": str(self.folder),
@@ -74,7 +74,7 @@ class Server:
             if time.monotonic() - begun > START_SECONDS_MAX:
                 self.kill()
                 raise RuntimeError(f"no answer within {START_SECONDS_MAX} s of the start:\n{self.tail()}")
-            time.sleep(0.02)
+            time.sleep(look_seconds)
         said = endpoint_in(self.log_path.read_bytes()[offset:].decode("utf-8", "replace"))
         assert said in (None, self.endpoint), f"the server says {said}, but was told {self.endpoint}"
         return time.monotonic() - begun
@@ -121,11 +121,29 @@ class Server:
         return "\n".join(self.log_path.read_text("utf-8", "replace").splitlines()[-lines:])
 
     def devices(self):
-        """The six files that stand for devices, by name: the six largest regular files of the pool's folder."""
+        """The six files that stand for devices, by name, also while some are away: the largest files of the pool's folder
+        when this is asked first."""
+        if self.known_devices:
+            return self.known_devices
         files = [path for path in self.pool.rglob("*") if path.is_file() and not path.is_symlink()]
         largest = sorted(files, key=lambda path: (-path.stat().st_size, path.name))[:DEVICE_COUNT]
         assert len(largest) == DEVICE_COUNT, f"{self.pool} has only {[path.name for path in files]}"
-        return sorted(largest)
+        self.known_devices = sorted(largest)
+        return self.known_devices
+
+    def take_away(self, paths):
+        """Moves devices to where the server does not find them; it must not run."""
+        away = self.folder / "away"
+        away.mkdir(exist_ok=True)
+        for path in paths:
+            path.rename(away / path.name)
+
+    def bring_back(self, paths):
+        """Undoes `take_away`; the server must not run."""
+        for path in paths:
+            # A server that makes its demo devices anew must not hide the ones that were lost.
+            path.unlink(missing_ok=True)
+            (self.folder / "away" / path.name).rename(path)
 
     def client_environment(self, home):
         """Everything that a client may know; nothing of the caller's own environment but the path."""

@@ -43,13 +43,17 @@ class Signer:
 
     def __init__(self, access, secret, region="us-east-1"):
         self.access, self.secret, self.region = access, secret, region
+        self.keys = {}
 
     def key(self, moment):
-        """The signing key of a day."""
-        key = ("AWS4" + self.secret).encode()
-        for word in (moment.strftime("%Y%m%d"), self.region, "s3", "aws4_request"):
-            key = hmac.new(key, word.encode(), hashlib.sha256).digest()
-        return key
+        """The signing key of a day; made once, as some tests sign hundreds of thousands of requests."""
+        day = moment.strftime("%Y%m%d")
+        if day not in self.keys:
+            key = ("AWS4" + self.secret).encode()
+            for word in (day, self.region, "s3", "aws4_request"):
+                key = hmac.new(key, word.encode(), hashlib.sha256).digest()
+            self.keys[day] = key
+        return self.keys[day]
 
     def scope(self, moment):
         """`20130524/us-east-1/s3/aws4_request`."""

@@ -1,0 +1,115 @@
+#!/usr/bin/env python3
+"""Measures how long it takes from starting the program to the first answer.
+
+On an empty folder, where the pool is made first; after an orderly stop; after a kill under load; and after a kill when much
+log lies behind the checkpoint. The quickest of some turns is held to a limit, as other work on the machine makes any of
+them slow; the processor time that the server took is printed beside, which other work changes little.
+"""
+
+import os
+import pathlib
+import shutil
+import sys
+import time
+
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent))
+
+from support import alone  # noqa: E402  (the path must be set first)
+from support.content import KIB, body  # noqa: E402
+from support.crowd import Crowd  # noqa: E402
+from support.load import Load, Session  # noqa: E402
+from support.server import Server  # noqa: E402
+
+LOOK = 0.002
+BUCKET = "start"
+
+
+def begin(server):
+    """Starts; returns seconds to the first answer, and seconds of processor time that the server took for it."""
+    seconds = server.start(LOOK)
+    ticks = pathlib.Path(f"/proc/{server.pid}/stat").read_text().rsplit(")", 1)[1].split()
+    return seconds, (int(ticks[11]) + int(ticks[12])) / os.sysconf("SC_CLK_TCK")
+
+
+def report(what, times, seconds_max):
+    """Prints a row, and asserts that the shortest of the times is short enough."""
+    rows = ", ".join(f"{seconds:.2f} s ({busy:.2f} s of processor time)" for seconds, busy in times)
+    print(f"{what}: first answer after {rows}", flush=True)
+    best = min(seconds for seconds, _ in times)
+    assert best <= seconds_max, f"{what}: {best:.2f} s at best, more than {seconds_max} s"
+
+
+def empty(options, folder):
+    """First starts."""
+    times = []
+    for turn in range(options.turns):
+        server = Server(options.binary, folder / f"empty-{turn}", device_size="8GiB", memory="1GiB")
+        try:
+            times.append(begin(server))
+        finally:
+            server.end()
+            shutil.rmtree(server.folder)
+    report("empty folder", times, options.seconds_max)
+
+
+def again(server, options):
+    """After a stop, and after a kill under load."""
+    load, stopped, killed = Load(server, options.seed, 8), [], []
+    for _ in range(options.turns):
+        load.begin()
+        time.sleep(1)
+        load.end()
+        server.stop()
+        stopped.append(begin(server))
+        load.begin()
+        time.sleep(1)
+        server.kill()
+        load.end()
+        killed.append(begin(server))
+        load.verify()
+    report("after a stop", stopped, options.seconds_max)
+    report("after a kill under load", killed, options.seconds_max)
+
+
+def full_log(server, options):
+    """A kill when as much log as possible lies behind the checkpoint."""
+    assert Session(server).request("PUT", None, bucket=BUCKET)[0] == 200
+    data, times = body("start", 8 * KIB), []
+    for turn in range(options.turns):
+        crowd = Crowd(server, BUCKET)
+        crowd.run((("PUT", f"{turn}/{number}", data) for number in range(options.log_mib * 128)), lambda *_: None)
+        crowd.close()
+        server.kill()
+        times.append(begin(server))
+    said = [line for line in server.log_path.read_text().splitlines() if line.startswith("recovery:")]
+    report(f"after a kill behind {options.log_mib} MiB of small objects ({said[-1]})", times, options.log_seconds_max)
+
+
+def work(options, folder):
+    """All three."""
+    empty(options, folder)
+    server = Server(options.binary, folder / "again", memory="1GiB")
+    server.start()
+    try:
+        again(server, options)
+        full_log(server, options)
+        print("the first answer comes in time")
+    except Exception:
+        print(f"--- the server's last lines\n{server.tail()}", flush=True)
+        raise
+    finally:
+        server.end()
+
+
+def main():
+    """Reads the command line and runs."""
+    parser = alone.parser(__doc__)
+    parser.add_argument("--turns", type=int, default=5)
+    parser.add_argument("--seconds-max", type=float, default=2)
+    parser.add_argument("--log-mib", type=int, default=60, help="just less than makes a checkpoint due")
+    parser.add_argument("--log-seconds-max", type=float, default=4)
+    alone.run(parser.parse_args(), work)
+
+
+if __name__ == "__main__":
+    main()
