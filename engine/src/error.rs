@@ -50,6 +50,8 @@ pub enum EngineError {
     },
     /// The engine is shutting down.
     Closing,
+    /// The task that was to answer panicked. What it was asked for may have happened or not.
+    Panicked,
     /// The bucket does not exist.
     NoSuchBucket,
     /// The bucket exists already.
@@ -92,6 +94,7 @@ impl std::fmt::Display for EngineError {
                 write!(f, "{present} devices in service, {needed} needed to write")
             }
             Self::Closing => write!(f, "shutting down"),
+            Self::Panicked => write!(f, "the task that was to answer panicked"),
             Self::NoSuchBucket => write!(f, "no such bucket"),
             Self::BucketExists => write!(f, "bucket exists"),
             Self::BucketNotEmpty => write!(f, "bucket is not empty"),

@@ -113,7 +113,7 @@ impl<R: Runtime> Engine<R> {
             drop(guards);
             to.send(reply);
         });
-        reply.await.unwrap_or(Err(EngineError::Closing))
+        reply.await.unwrap_or(Err(EngineError::Panicked))
     }
 
     /// Waits for a place to copy bytes from one object to another: a copy holds buffers of what it reads

@@ -79,7 +79,7 @@ impl<R: Runtime> Coordinator<R> {
     /// Makes checkpoints when they are due, for the life of the process.
     pub(crate) fn run(self: &Rc<Self>) {
         let coordinator = Rc::clone(self);
-        self.node.runtime.spawn(TaskQueue::Background, async move {
+        self.node.runtime.spawn_vital(TaskQueue::Background, "the coordinator", async move {
             loop {
                 let wait = coordinator.due.wait();
                 if !coordinator.is_due.replace(false) {
@@ -286,7 +286,7 @@ impl<R: Runtime> Coordinator<R> {
             return;
         }
         let coordinator = Rc::clone(self);
-        self.node.runtime.spawn(TaskQueue::Background, async move {
+        self.node.runtime.spawn_vital(TaskQueue::Background, "the reclaiming task", async move {
             // A core that is closing keeps its space until the next start.
             let _done = coordinator.reclaim(dead).await;
             coordinator.reclaiming.set(false);

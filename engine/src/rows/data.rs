@@ -202,7 +202,7 @@ impl<R: Runtime> DataWriter<R> {
             }
             if !self.opening.replace(true) {
                 let writer = Rc::clone(self);
-                self.view.runtime.spawn(TaskQueue::Foreground, async move {
+                self.view.runtime.spawn_vital(TaskQueue::Foreground, "the opening of a group", async move {
                     *writer.refused.borrow_mut() = writer.open_now().await.err();
                     writer.opening.set(false);
                     writer.opened.fire();

@@ -144,6 +144,7 @@ impl From<EngineError> for S3Failure {
             | EngineError::Unrecoverable { .. }
             | EngineError::Decode(_)
             | EngineError::UnknownGroup { .. }
+            | EngineError::Panicked
             | EngineError::RecordTooLarge { .. } => S3Error::InternalError.into(),
         }
     }
