@@ -35,7 +35,10 @@ pub(crate) struct Coordinator<R: Runtime> {
     one_at_a_time: Limit,
     /// Superblocks go to the same places: one after another, in the order of their sequence.
     superblock_turn: Limit,
+    /// A task takes groups back.
     reclaiming: Cell<bool>,
+    /// What the newest durable checkpoint says may be taken back and that task has not begun with.
+    dead: RefCell<Vec<GroupId>>,
     low: Cell<bool>,
     opened: Cell<u64>,
     /// What the superblock refers to now.
@@ -67,6 +70,7 @@ impl<R: Runtime> Coordinator<R> {
             one_at_a_time: Limit::new(1),
             superblock_turn: Limit::new(1),
             reclaiming: Cell::new(false),
+            dead: RefCell::default(),
             low: Cell::new(false),
             opened: Cell::new(0),
             checkpoint_extents: RefCell::new(checkpoint_extents),
@@ -86,10 +90,15 @@ impl<R: Runtime> Coordinator<R> {
                     wait.await;
                     continue;
                 }
-                if coordinator.checkpoint(false).await.is_err() {
-                    // Every core goes on with its old starting point; the next trigger tries again.
-                    coordinator.failed_checkpoints.set(coordinator.failed_checkpoints.get() + 1);
-                    coordinator.node.runtime.sleep(RETRY_PAUSE).await;
+                if coordinator.checkpoint(false).await.is_ok() {
+                    continue;
+                }
+                // Every core goes on with its old starting point. Writers may wait for the memory that
+                // only a checkpoint frees, and nobody else would ask again.
+                coordinator.failed_checkpoints.set(coordinator.failed_checkpoints.get() + 1);
+                coordinator.node.runtime.sleep(RETRY_PAUSE).await;
+                if coordinator.node.shard().is_ok_and(|shard| !shard.closing.get()) {
+                    coordinator.ask_for_checkpoint();
                 }
             }
         });
@@ -279,18 +288,29 @@ impl<R: Runtime> Coordinator<R> {
     }
 
     /// Takes dead groups back once every operation that began before has ended. One such wait at a
-    /// time; what dies meanwhile is found by a later checkpoint.
+    /// time; what a later checkpoint finds dead is taken back by the next one.
     fn reclaim_later(self: &Rc<Self>, number: u64) {
         let dead = self.owner.dead(number);
-        if dead.is_empty() || self.reclaiming.replace(true) {
+        if dead.is_empty() {
+            return;
+        }
+        // What an earlier list named and this one does not was taken back.
+        *self.dead.borrow_mut() = dead;
+        if self.reclaiming.replace(true) {
             return;
         }
         let coordinator = Rc::clone(self);
         self.node.runtime.spawn_vital(TaskQueue::Background, "the reclaiming task", async move {
-            // A core that is closing keeps its space until the next start.
-            let _done = coordinator.reclaim(dead).await;
+            loop {
+                let dead = std::mem::take(&mut *coordinator.dead.borrow_mut());
+                if dead.is_empty() {
+                    break;
+                }
+                // A core that is closing keeps its space until the next start.
+                let _done = coordinator.reclaim(dead).await;
+                coordinator.tell_space();
+            }
             coordinator.reclaiming.set(false);
-            coordinator.tell_space();
         });
     }
 

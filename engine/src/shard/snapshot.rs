@@ -26,6 +26,7 @@ impl<R: Runtime> Shard<R> {
                     let position = self.log.position();
                     let counters = self.counters();
                     self.log.reset_written();
+                    self.freeing_begins();
                     drop(turn);
                     let Some(position) = position else { return Err(EngineError::Closing) };
                     break (frozen, position, counters);
@@ -74,7 +75,7 @@ impl<R: Runtime> Shard<R> {
     }
 
     /// The checkpoint is over, durable or given up.
-    pub(crate) fn snapshot_done(&self) {
+    pub(crate) fn snapshot_done(self: &Rc<Self>) {
         self.view.ledger.join();
         self.checkpoint_over();
     }
