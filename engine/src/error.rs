@@ -75,6 +75,14 @@ pub enum EngineError {
     },
 }
 
+impl EngineError {
+    /// True when stored bytes are lost or wrong: what lies elsewhere is none the worse for it.
+    #[must_use]
+    pub fn is_damage(&self) -> bool {
+        matches!(self, Self::Unrecoverable { .. } | Self::Decode(_) | Self::UnknownGroup { .. })
+    }
+}
+
 impl std::fmt::Display for EngineError {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {

@@ -46,6 +46,8 @@ pub(crate) struct Coordinator<R: Runtime> {
     pub(crate) failures: RefCell<Vec<(DeviceIndex, DeviceError)>>,
     pub(crate) checkpoints: Cell<u64>,
     pub(crate) failed_checkpoints: Cell<u64>,
+    /// Runs of all cores' indexes with lost pages, by the newest checkpoint.
+    pub(crate) damaged_runs: Cell<u64>,
 }
 
 impl<R: Runtime> std::fmt::Debug for Coordinator<R> {
@@ -77,6 +79,7 @@ impl<R: Runtime> Coordinator<R> {
             failures: RefCell::default(),
             checkpoints: Cell::new(0),
             failed_checkpoints: Cell::new(0),
+            damaged_runs: Cell::new(0),
         })
     }
 
@@ -257,6 +260,7 @@ impl<R: Runtime> Coordinator<R> {
         let mut shards = Vec::new();
         let mut logs = Vec::new();
         let mut next_run = 0;
+        self.damaged_runs.set(snapshots.iter().map(|snapshot| snapshot.damaged_runs).sum());
         let router = Router::new(self.node.runtime.cores());
         for (core, snapshot) in snapshots.into_iter().enumerate() {
             for (group, bytes) in &snapshot.live {

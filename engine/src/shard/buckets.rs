@@ -177,7 +177,14 @@ impl<R: Runtime> Shard<R> {
         let end = prefix_end(&first[..1]);
         let end = end.as_deref().map_or(Bound::Unbounded, Bound::Excluded);
         let mut scan = self.index.scan(Bound::Included(&first), end);
-        while let Some(entry) = scan.next().await? {
+        loop {
+            let entry = match scan.next().await {
+                Ok(Some(entry)) => entry,
+                Ok(None) => return Ok(()),
+                // What lies there keeps its space until it can be read.
+                Err(error) if error.is_damage() => return Ok(()),
+                Err(other) => return Err(other),
+            };
             let (bucket, _, _) = decode_upload_key(&entry.key)?;
             if !self.bucket_ids.borrow().contains_key(&bucket) {
                 self.abort_uploads_of(bucket);
@@ -185,7 +192,6 @@ impl<R: Runtime> Shard<R> {
             let Some(next) = prefix_end(&upload_prefix(bucket, b"")) else { return Ok(()) };
             scan.seek(&next);
         }
-        Ok(())
     }
 
     /// The settings of the buckets whose names this core owns.

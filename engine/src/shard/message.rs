@@ -108,6 +108,7 @@ pub(crate) struct ShardSnapshot {
     pub(crate) counters: Vec<BucketCounter>,
     pub(crate) live: BTreeMap<GroupId, i64>,
     pub(crate) next_run: u64,
+    pub(crate) damaged_runs: u64,
 }
 
 /// A call to another core.

@@ -47,6 +47,9 @@ impl<R: Runtime> Shard<R> {
             match self.index.merge_step().await {
                 Ok(true) => {}
                 Ok(false) | Err(EngineError::Full) => break,
+                // A lost page costs what lies in it, not every checkpoint from now on: the next merge
+                // goes around its run.
+                Err(error) if error.is_damage() => {}
                 Err(error) => return Err(error),
             }
         }
@@ -60,6 +63,7 @@ impl<R: Runtime> Shard<R> {
             counters,
             live: self.view.ledger.settled(),
             next_run: self.index.next_run(),
+            damaged_runs: self.index.damaged_runs(),
         })
     }
 
