@@ -29,15 +29,25 @@ pub(crate) async fn read_extent<R: Runtime>(
     assert!(range.end <= extent.length, "range lies inside its extent");
     let group = view.group(extent.group, extent.generation).await?;
     let window = Window::of(extent, &range, header_bytes(group.shape.members()));
-    if let Some(buffer) = read_window(view, arena, &group, extent, &window).await?
-        && window.verify(extent, &buffer)
-    {
+    let (read, mut buffer) = read_window(view, arena, &group, extent, &window).await?;
+    if read && window.verify(extent, &buffer) {
         return Ok(window.slice(buffer, &range, extent));
     }
-    let chunk = mend(view, arena, &group, extent).await?;
-    let header = header_bytes(group.shape.members());
-    let start = header + to_usize(u64::from(extent.payload_offset) + u64::from(range.start));
-    Ok(BufferSlice::of(chunk, start..start + to_usize(u64::from(range.end - range.start))))
+    // A reader of the arena keeps its buffer: what it read ahead stands in memory that is given back only
+    // behind these bytes, so it must never queue for more. A rebuilding takes all that it needs of the
+    // reserve at once and gives it back when the devices have answered; a reader of the reserve lets go
+    // of its own buffer for that.
+    let reserve = view.runtime.reserve();
+    if std::ptr::eq(arena, reserve) {
+        drop(buffer);
+        let mut window = window;
+        let chunk = mend(view, &group, extent).await?;
+        window.bytes.start = 0;
+        return Ok(window.slice(chunk, &range, extent));
+    }
+    let chunk = mend(view, &group, extent).await?;
+    buffer.bytes_mut()[..window.bytes.len()].copy_from_slice(&chunk.bytes()[window.bytes.clone()]);
+    Ok(window.slice(buffer, &range, extent))
 }
 
 /// The part of a chunk that one read fetches.
@@ -77,22 +87,22 @@ impl Window {
     }
 }
 
-/// The window's bytes, not yet verified; `None` when the device does not give them.
+/// A buffer for the window, and whether the device put bytes there, which are not yet verified.
 async fn read_window<R: Runtime>(
     view: &PoolView<R>,
     arena: &Arena,
     group: &GroupDescriptor,
     extent: &Extent,
     window: &Window,
-) -> Result<Option<Buffer>, EngineError> {
-    let Some(member) = group.members.get(usize::from(extent.member)) else { return Ok(None) };
+) -> Result<(bool, Buffer), EngineError> {
+    let buffer = arena.take(window.bytes.len()).await?;
+    let Some(member) = group.members.get(usize::from(extent.member)) else { return Ok((false, buffer)) };
     let device = view.device(member.device).cloned();
     let address = view.chunk_offset(member.device, member.segment, extent.row);
-    let (Some(device), Some(address)) = (device, address) else { return Ok(None) };
-    let buffer = arena.take(window.bytes.len()).await?;
+    let (Some(device), Some(address)) = (device, address) else { return Ok((false, buffer)) };
     let offset = address + u64::from(to_u32(window.bytes.start));
     let (result, buffer) = device.read(offset, buffer, window.bytes.len()).await;
-    Ok(result.is_ok().then_some(buffer))
+    Ok((result.is_ok(), buffer))
 }
 
 /// A chunk of a row from its start, `height` of it, as it stands on the device; the buffer comes back.
