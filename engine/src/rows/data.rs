@@ -69,6 +69,11 @@ impl<R: Runtime> DataWriter<R> {
         }
     }
 
+    /// What its groups are for.
+    pub(super) fn kind(&self) -> GroupKind {
+        self.kind
+    }
+
     /// The shape that the next row should have.
     pub(crate) async fn shape(self: &Rc<Self>) -> Result<CodeShape, EngineError> {
         if let Some(current) = self.current.borrow().as_ref() {
