@@ -54,6 +54,8 @@ pub enum EngineError {
     Panicked,
     /// The bucket does not exist.
     NoSuchBucket,
+    /// The bucket is just being deleted, or turns out not to be: try again.
+    BucketBusy,
     /// The bucket exists already.
     BucketExists,
     /// The bucket holds objects.
@@ -104,6 +106,7 @@ impl std::fmt::Display for EngineError {
             Self::Closing => write!(f, "shutting down"),
             Self::Panicked => write!(f, "the task that was to answer panicked"),
             Self::NoSuchBucket => write!(f, "no such bucket"),
+            Self::BucketBusy => write!(f, "bucket is being deleted"),
             Self::BucketExists => write!(f, "bucket exists"),
             Self::BucketNotEmpty => write!(f, "bucket is not empty"),
             Self::NoSuchKey => write!(f, "no such key"),

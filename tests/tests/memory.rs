@@ -1,8 +1,6 @@
 //! Little memory and many requests: they wait for each other, but never for ever. (The simulator ends a run in which
 //! nobody can go on.)
 
-#![expect(clippy::unwrap_used, reason = "a test may fail where it stands, and says where it is")]
-
 use ashlar_tests::load::Work;
 use ashlar_tests::model::Content;
 use ashlar_tests::rig::{Boot, Rig, SimEngine};

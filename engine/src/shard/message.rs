@@ -66,6 +66,8 @@ pub(crate) enum BucketStep {
     Delete { name: String },
     /// To every core: these settings hold from now on.
     Install(BucketRecord),
+    /// To every core: how many objects does your share hold?
+    Count(BucketId),
     /// To every core: take no more changes for it; is your share empty?
     Freeze(BucketId),
     /// To every core: it stays.

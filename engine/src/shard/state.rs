@@ -355,7 +355,7 @@ impl<R: Runtime> Shard<R> {
     /// The bucket, when this core takes changes for it.
     pub(super) fn live_bucket(&self, bucket: BucketId) -> Result<Rc<Bucket>, EngineError> {
         if self.frozen.borrow().contains(&bucket) {
-            return Err(EngineError::NoSuchBucket);
+            return Err(EngineError::BucketBusy);
         }
         self.bucket_ids.borrow().get(&bucket).cloned().ok_or(EngineError::NoSuchBucket)
     }
