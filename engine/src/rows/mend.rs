@@ -148,6 +148,7 @@ pub(crate) async fn good_chunk<R: Runtime>(
     let (Ok(()), Ok(header)) = (read, ChunkHeader::decode(bytes.bytes())) else { return Err(bytes) };
     let belongs = header.expect(group.group, group.generation, row, number).is_ok()
         && header.pool == view.facts.pool
+        && header.shape() == group.shape
         && header.height == height;
     let start = header_bytes(group.shape.members());
     let end = to_usize(u64::from(height.bytes()));

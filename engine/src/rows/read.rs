@@ -9,6 +9,7 @@ use crate::pool::PoolView;
 use crate::runtime::{Device, DeviceError, Runtime};
 use ashlar_disk_format::chunk::header_bytes;
 use ashlar_disk_format::constants::WRITE_UNIT;
+use ashlar_disk_format::error::{DecodeError, Field, Structure};
 use ashlar_disk_format::extent::Extent;
 use ashlar_disk_format::group::GroupDescriptor;
 use ashlar_disk_format::units::{Height, RowOffset};
@@ -28,6 +29,7 @@ pub(crate) async fn read_extent<R: Runtime>(
     assert!(range.start < range.end, "an empty range is not read");
     assert!(range.end <= extent.length, "range lies inside its extent");
     let group = view.group(extent.group, extent.generation).await?;
+    fits(extent, &group, view.facts.segment_bytes)?;
     let window = Window::of(extent, &range, header_bytes(group.shape.members()));
     let (read, mut buffer) = read_window(view, arena, &group, extent, &window).await?;
     if read && window.verify(extent, &buffer) {
@@ -48,6 +50,24 @@ pub(crate) async fn read_extent<R: Runtime>(
     let chunk = mend(view, &group, extent).await?;
     buffer.bytes_mut()[..window.bytes.len()].copy_from_slice(&chunk.bytes()[window.bytes.clone()]);
     Ok(window.slice(buffer, &range, extent))
+}
+
+/// Checks that the place an extent names exists in its group. Its parent's checksum was right, so this
+/// fails only for what was written wrongly.
+fn fits(extent: &Extent, group: &GroupDescriptor, segment_bytes: u64) -> Result<(), DecodeError> {
+    let within = |field, maximum: u64, found: u64| {
+        if found <= maximum {
+            return Ok(());
+        }
+        Err(DecodeError::OutOfRange { structure: Structure::Extent, field, minimum: 0, maximum, found })
+    };
+    extent.check()?;
+    within(Field::DataCount, u64::from(group.shape.k), u64::from(extent.data_count))?;
+    within(Field::Row, segment_bytes, extent.row.bytes().saturating_add(u64::from(extent.height.bytes())))?;
+    let end = header_bytes(group.shape.members()) as u64
+        + u64::from(extent.payload_offset)
+        + u64::from(extent.length);
+    within(Field::Length, u64::from(extent.height.bytes()), end)
 }
 
 /// The part of a chunk that one read fetches.
@@ -119,4 +139,53 @@ pub(crate) async fn read_chunk<R: Runtime>(
     let address = view.chunk_offset(target.device, target.segment, row);
     let (Some(device), Some(address)) = (device, address) else { return (Err(DeviceError::Fenced), buffer) };
     device.read(address, buffer, to_usize(u64::from(height.bytes()))).await
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use ashlar_disk_format::code::CodeShape;
+    use ashlar_disk_format::group::{GroupKind, Member};
+    use ashlar_disk_format::units::{DeviceIndex, Generation, GroupId, LogId, SegmentIndex};
+
+    const SEGMENT_BYTES: u64 = 1 << 20;
+
+    #[test]
+    fn only_places_that_the_group_has_are_read() {
+        let member = |number| Member { device: DeviceIndex(number), segment: SegmentIndex(0) };
+        let group = GroupDescriptor {
+            group: GroupId(1),
+            generation: Generation(1),
+            kind: GroupKind::Data,
+            shape: CodeShape::new(2, 1).unwrap(),
+            log: LogId(0),
+            members: (0..3).map(member).collect(),
+        };
+        let good = Extent {
+            generation: group.generation,
+            group: group.group,
+            row: RowOffset(255),
+            height: Height(1),
+            member: 1,
+            data_count: 2,
+            payload_offset: 0,
+            length: 3000,
+            crcs: vec![0],
+        };
+        assert_eq!(fits(&good, &group, SEGMENT_BYTES), Ok(()));
+        let refused = [
+            (Field::Row, Extent { row: RowOffset(256), ..good.clone() }),
+            (Field::Row, Extent { row: RowOffset(u32::MAX), ..good.clone() }),
+            (Field::DataCount, Extent { member: 2, data_count: 3, ..good.clone() }),
+            (Field::Length, Extent { length: 4096, ..good.clone() }),
+            (Field::Crcs, Extent { crcs: Vec::new(), ..good.clone() }),
+        ];
+        for (field, extent) in refused {
+            let found = fits(&extent, &group, SEGMENT_BYTES);
+            assert!(
+                matches!(found, Err(DecodeError::OutOfRange { field: at, .. }) if at == field),
+                "{field:?}: {found:?}"
+            );
+        }
+    }
 }
