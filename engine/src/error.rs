@@ -41,6 +41,13 @@ pub enum EngineError {
     Full,
     /// Too many requests wait for memory: shed load.
     Overloaded(AllocationError),
+    /// A checkpoint would lie in more groups than the superblock can name.
+    CheckpointTooLarge {
+        /// Groups it needs.
+        found: usize,
+        /// Groups that can be named.
+        limit: usize,
+    },
     /// Fewer devices are in service than a durable write needs.
     ReadOnly {
         /// Devices in service.
@@ -100,6 +107,9 @@ impl std::fmt::Display for EngineError {
             }
             Self::Full => write!(f, "no free segments are left"),
             Self::Overloaded(error) => write!(f, "overloaded: {error}"),
+            Self::CheckpointTooLarge { found, limit } => {
+                write!(f, "a checkpoint needs {found} groups and may lie in {limit}: segments are too small")
+            }
             Self::ReadOnly { present, needed } => {
                 write!(f, "{present} devices in service, {needed} needed to write")
             }

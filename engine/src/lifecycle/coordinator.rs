@@ -8,6 +8,7 @@ use crate::runtime::{CoreId, Device, DeviceError, Runtime, TaskQueue};
 use crate::shard::{Reply, Request, Router, Shard, ShardSnapshot};
 use crate::sync::{Event, Limit};
 use ashlar_disk_format::checkpoint::{Checkpoint, ShardManifest};
+use ashlar_disk_format::constants::CHECKPOINT_GROUPS_MAX;
 use ashlar_disk_format::extent::Extent;
 use ashlar_disk_format::group::GroupDescriptor;
 use ashlar_disk_format::superblock::Superblock;
@@ -234,6 +235,12 @@ impl<R: Runtime> Coordinator<R> {
             if !groups.contains(&*descriptor) {
                 groups.push((*descriptor).clone());
             }
+        }
+        if groups.len() > CHECKPOINT_GROUPS_MAX {
+            return Err(EngineError::CheckpointTooLarge {
+                found: groups.len(),
+                limit: CHECKPOINT_GROUPS_MAX,
+            });
         }
         let cores = self.node.runtime.cores();
         let change = |superblock: &mut Superblock| {

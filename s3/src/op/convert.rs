@@ -146,6 +146,7 @@ impl From<EngineError> for S3Failure {
             | EngineError::Decode(_)
             | EngineError::UnknownGroup { .. }
             | EngineError::Panicked
+            | EngineError::CheckpointTooLarge { .. }
             | EngineError::RecordTooLarge { .. } => S3Error::InternalError.into(),
         }
     }
