@@ -135,16 +135,11 @@ impl RowOffset {
         u64::from(self.0) * u64::from(WRITE_UNIT)
     }
 
-    /// The offset just behind a row of `height` that begins here.
-    ///
-    /// # Panics
-    /// Past 2^32 write units, which no segment reaches.
+    /// The offset just behind a row of `height` that begins here. Behind 2^32 write units, which no segment
+    /// reaches, there is nothing.
     #[must_use]
     pub fn after(self, height: Height) -> Self {
-        let Some(next) = self.0.checked_add(u32::from(height.0)) else {
-            unreachable!("a segment has fewer than 2^32 write units")
-        };
-        Self(next)
+        Self(self.0.saturating_add(u32::from(height.0)))
     }
 }
 

@@ -41,6 +41,13 @@ pub enum EngineError {
     Full,
     /// Too many requests wait for memory: shed load.
     Overloaded(AllocationError),
+    /// A checkpoint would lie in more groups than the superblock can name.
+    CheckpointTooLarge {
+        /// Groups it needs.
+        found: usize,
+        /// Groups that can be named.
+        limit: usize,
+    },
     /// Fewer devices are in service than a durable write needs.
     ReadOnly {
         /// Devices in service.
@@ -50,8 +57,12 @@ pub enum EngineError {
     },
     /// The engine is shutting down.
     Closing,
+    /// The task that was to answer panicked. What it was asked for may have happened or not.
+    Panicked,
     /// The bucket does not exist.
     NoSuchBucket,
+    /// The bucket is just being deleted, or turns out not to be: try again.
+    BucketBusy,
     /// The bucket exists already.
     BucketExists,
     /// The bucket holds objects.
@@ -73,6 +84,14 @@ pub enum EngineError {
     },
 }
 
+impl EngineError {
+    /// True when stored bytes are lost or wrong: what lies elsewhere is none the worse for it.
+    #[must_use]
+    pub fn is_damage(&self) -> bool {
+        matches!(self, Self::Unrecoverable { .. } | Self::Decode(_) | Self::UnknownGroup { .. })
+    }
+}
+
 impl std::fmt::Display for EngineError {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
@@ -88,11 +107,16 @@ impl std::fmt::Display for EngineError {
             }
             Self::Full => write!(f, "no free segments are left"),
             Self::Overloaded(error) => write!(f, "overloaded: {error}"),
+            Self::CheckpointTooLarge { found, limit } => {
+                write!(f, "a checkpoint needs {found} groups and may lie in {limit}: segments are too small")
+            }
             Self::ReadOnly { present, needed } => {
                 write!(f, "{present} devices in service, {needed} needed to write")
             }
             Self::Closing => write!(f, "shutting down"),
+            Self::Panicked => write!(f, "the task that was to answer panicked"),
             Self::NoSuchBucket => write!(f, "no such bucket"),
+            Self::BucketBusy => write!(f, "bucket is being deleted"),
             Self::BucketExists => write!(f, "bucket exists"),
             Self::BucketNotEmpty => write!(f, "bucket is not empty"),
             Self::NoSuchKey => write!(f, "no such key"),

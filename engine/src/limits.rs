@@ -22,8 +22,9 @@ pub(crate) const PAGE_EXTENTS_MAX: usize = 512;
 pub(crate) const RECORD_BYTES_MAX: usize = 56 << 10;
 /// Calls one core may have outstanding, over all others.
 pub(crate) const CALLS_MAX: usize = 1024;
-/// Calls of the engine itself that one core may have outstanding beside those of clients: a client's
-/// call may wait for them, so they never wait for a client's.
+/// Calls of the engine itself that one core may have outstanding beside those of clients. A client's call
+/// may wait for them, so they never wait for a place that clients take. What they ask for may wait for
+/// clients' operations that run already (freezing a bucket, passing an epoch), a few at a time.
 pub(crate) const SYSTEM_CALLS_MAX: usize = 512;
 /// Copies that one core makes at a time: each holds buffers of what it reads while it waits for those of
 /// what it writes.

@@ -387,6 +387,13 @@ SEMANTICS = [
      (400, "EntityTooLarge")),
     ("key-of-1025-bytes", "keys are bounded",
      lambda make: make.request("PUT", "/malformed-tests/" + "k" * 1025, data=b"x"), (400, "KeyTooLongError")),
+    *[(f"list-{what}-of-1025-bytes", "words longer than any key find nothing, or what comes behind them",
+       lambda make, query=query, name=name: make.request("GET", BUCKET, query=[*query, (name, "k" * 1025)]), (200, None))
+      for what, query, name in [
+          ("prefix", [("list-type", "2")], "prefix"), ("start-after", [("list-type", "2")], "start-after"),
+          ("marker", [], "marker"), ("uploads-prefix", [("uploads", "")], "prefix"),
+          ("uploads-marker", [("uploads", "")], "key-marker"), ("versions-marker", [("versions", "")], "key-marker"),
+      ]],
     ("head-absent", "HEAD has no body, not even now", lambda make: make.request("HEAD", "/malformed-tests/absent"),
      (404, None)),
     ("post-object", "objects are not posted without a form", lambda make: make.request("POST", data=b"x"),

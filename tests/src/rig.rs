@@ -40,6 +40,8 @@ pub struct Boot {
     pub loss: Loss,
     /// Buffer memory per core, bytes.
     pub arena_bytes: usize,
+    /// Memory of the engine's own work per core, bytes.
+    pub reserve_bytes: usize,
     /// Positions of disks that are not plugged in.
     pub unplugged: Vec<usize>,
 }
@@ -52,6 +54,7 @@ impl Default for Boot {
             cut: None,
             loss: Loss::default(),
             arena_bytes: 16 << 20,
+            reserve_bytes: 16 << 20,
             unplugged: Vec::new(),
         }
     }
@@ -129,7 +132,7 @@ impl Rig {
             seed: boot.seed,
             cores: boot.cores,
             arena_bytes: boot.arena_bytes,
-            reserve_bytes: 16 << 20,
+            reserve_bytes: boot.reserve_bytes,
             disks: self.disks.iter().enumerate().filter_map(plugged).collect(),
             cut: boot.cut,
             loss: boot.loss,

@@ -6,12 +6,13 @@
 use ashlar_disk_format::layout::DeviceLayout;
 use ashlar_disk_format::units::SegmentIndex;
 use ashlar_engine::runtime::sim::{DiskSnapshot, SimDisk};
+use ashlar_tests::check::Outcome;
 use ashlar_tests::load::{Habits, Work};
 use ashlar_tests::model::Content;
 use ashlar_tests::rig::{Boot, Rig, SimEngine};
 use rand::{RngExt as _, SeedableRng as _};
 use rand_chacha::ChaCha8Rng;
-use std::cell::Cell;
+use std::cell::{Cell, RefCell};
 use std::ops::Range;
 use std::rc::Rc;
 
@@ -243,4 +244,77 @@ fn what_was_read_damaged_is_mended_so_that_the_other_copies_may_rot_next() {
         });
         ended.assert_finished();
     }
+}
+
+/// Keys so long that a page of the index holds few of them.
+fn long_key(group: u32, number: u32) -> Vec<u8> {
+    format!("key/{group}/{number:04}/{}", "k".repeat(400)).into_bytes()
+}
+
+async fn put_all(engine: &SimEngine, work: &Work, group: u32, count: u32) {
+    for number in 0..count {
+        let content = Content { seed: u64::from(group * 10_000 + number), length: 100 };
+        assert!(work.put(engine, &long_key(group, number), content).await, "{:?}", work.take_failures());
+    }
+}
+
+/// How many of the first group's keys cannot be read; the others hold what they should, or this panics.
+async fn lost_keys(engine: &SimEngine, work: &Work) -> Vec<u32> {
+    let mut lost = Vec::new();
+    for number in 0..600 {
+        match work.look(engine, &long_key(0, number)).await {
+            Ok(found) => assert_ne!(found, Outcome::Absent, "{number}"),
+            Err(error) => {
+                assert!(error.is_damage(), "{number}: {error}");
+                lost.push(number);
+            }
+        }
+    }
+    lost
+}
+
+#[test]
+fn a_lost_page_of_the_index_costs_what_lies_in_it_and_nothing_else() {
+    let rig = Rig::flash("1+1", 2, DISK_BYTES);
+    let work = Work::new();
+    let (own, disks) = (work.clone(), rig.disks.clone());
+    let lost = Rc::new(RefCell::new(Vec::new()));
+    let found = Rc::clone(&lost);
+    let ended = rig.boot(&Boot { cores: 1, ..Boot::default() }, move |engines| {
+        let (work, disks, found) = (own.clone(), disks.clone(), Rc::clone(&found));
+        async move {
+            let engine = &engines[0];
+            work.bucket(engine).await;
+            assert_eq!(engine.checkpoint().await, Ok(()));
+            put_all(engine, &work, 0, 600).await;
+            assert_eq!(engine.checkpoint().await, Ok(()));
+            for disk in &disks {
+                for place in find(disk, b"key/0/0300/") {
+                    disk.flip(place, 1);
+                }
+            }
+            // The last of these checkpoints has enough runs to merge.
+            for group in 1..5 {
+                put_all(engine, &work, group, 20).await;
+                assert_eq!(engine.checkpoint().await, Ok(()), "{group}");
+            }
+            assert_eq!(engine.status().unwrap().damaged_runs, 1);
+            *found.borrow_mut() = lost_keys(engine, &work).await;
+        }
+    });
+    ended.assert_finished();
+    let lost = lost.take();
+    assert!(lost.contains(&300) && lost.len() < 100, "one page: {lost:?}");
+    let own = work;
+    let ended = rig.boot(&Boot { cores: 1, seed: 1, ..Boot::default() }, move |engines| {
+        let (work, lost) = (own.clone(), lost.clone());
+        async move {
+            let engine = &engines[0];
+            assert_eq!(lost_keys(engine, &work).await, lost);
+            put_all(engine, &work, 5, 20).await;
+            assert_eq!(engine.checkpoint().await, Ok(()));
+            assert_eq!(engine.status().unwrap().damaged_runs, 1);
+        }
+    });
+    ended.assert_finished();
 }

@@ -5,10 +5,12 @@
 use ashlar_disk_format::layout::{DeviceLayout, Media, default_segment_bytes};
 use ashlar_disk_format::units::SegmentIndex;
 use ashlar_engine::error::EngineError;
+use ashlar_engine::runtime::Runtime as _;
 use ashlar_engine::runtime::sim::{DiskConfig, SimDisk, Violation};
 use ashlar_tests::load::{Work, settle};
 use ashlar_tests::model::Content;
 use ashlar_tests::rig::{Boot, Rig, SimEngine};
+use std::time::Duration;
 
 const DISK_BYTES: u64 = 24 << 20;
 
@@ -63,6 +65,29 @@ fn a_full_pool_of_large_objects_comes_back() {
 #[test]
 fn a_full_pool_of_small_objects_comes_back() {
     run(&Rig::flash("1+1", 2, DISK_BYTES), 1, 60_000);
+}
+
+/// Nobody asks for a checkpoint, and nothing but the deletes themselves is written meanwhile.
+async fn rounds_unasked(engines: Vec<SimEngine>, work: Work) {
+    work.bucket(&engines[0]).await;
+    let mut first = None;
+    for round in 0..3 {
+        let stored = fill(&engines, &work, round, 1_500_000).await;
+        let usual = *first.get_or_insert(stored);
+        assert!(stored > 5 && stored * 2 >= usual, "round {round}: room for {stored}, it was {usual}");
+        work.empty(&engines[0]).await;
+        engines[0].runtime().sleep(Duration::from_secs(10)).await;
+    }
+}
+
+#[test]
+fn deleting_from_a_full_pool_is_enough() {
+    for cores in [1, 2] {
+        let work = Work::new();
+        let boot = Boot { seed: 3, cores, ..Boot::default() };
+        let rig = Rig::flash("2+1", 3, DISK_BYTES);
+        rig.boot(&boot, move |engines| rounds_unasked(engines, work.clone())).assert_finished();
+    }
 }
 
 #[test]

@@ -39,6 +39,9 @@ pub struct EngineStatus {
     pub checkpoints: u64,
     /// Checkpoints that failed in this run.
     pub failed_checkpoints: u64,
+    /// Parts of the index (runs) that have lost pages, by the last checkpoint. What lies in those pages
+    /// cannot be read; everything else can.
+    pub damaged_runs: u64,
     /// Chunks written back by this core after they were found missing or bad.
     pub repaired: u64,
 }
@@ -82,6 +85,7 @@ impl<R: Runtime> Engine<R> {
             live_bytes,
             checkpoints: coordinator.checkpoints.get(),
             failed_checkpoints: coordinator.failed_checkpoints.get(),
+            damaged_runs: coordinator.damaged_runs.get(),
             repaired: self.shard.view.repaired(),
         })
     }

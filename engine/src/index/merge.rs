@@ -10,16 +10,15 @@ use super::state::{Busy, Runs, Shared};
 use super::store::PageStore;
 use super::yielding::give_way;
 use crate::error::EngineError;
-use std::ops::Bound;
+use std::ops::{Bound, Range};
 use std::rc::Rc;
 
 /// Does the merge that is most due. False when none is, or one is under way. When it fails, or its
-/// future is dropped, the runs stay as they were.
+/// future is dropped, the runs stay as they were; those with lost pages are left out from then on.
 pub(super) async fn merge_step<S: PageStore>(shared: &Shared<S>) -> Result<bool, EngineError> {
     let Some(_busy) = Busy::begin(&shared.merging) else { return Ok(false) };
     let runs = shared.state.borrow().runs.clone();
-    let sizes: Vec<u64> = runs.iter().map(|run| run.tables().bytes).collect();
-    let Some(window) = plan_merge(&sizes, shared.options.merge_fanout) else { return Ok(false) };
+    let Some(window) = plan_around_damage(&runs, shared.options.merge_fanout) else { return Ok(false) };
     let merged: Runs<S> = runs[window.clone()].into();
     let older: Runs<S> = runs[window.end..].into();
     drop(runs);
@@ -27,6 +26,19 @@ pub(super) async fn merge_step<S: PageStore>(shared: &Shared<S>) -> Result<bool,
     shared.state.borrow_mut().replace(&merged, run);
     merged.iter().for_each(|run| run.forget_pages());
     Ok(true)
+}
+
+/// The window to merge among the runs between two damaged ones.
+fn plan_around_damage<S: PageStore>(runs: &[Rc<Run<S>>], fanout: usize) -> Option<Range<usize>> {
+    let mut start = 0;
+    for stretch in runs.split(|run| run.is_damaged()) {
+        let sizes: Vec<u64> = stretch.iter().map(|run| run.tables().bytes).collect();
+        if let Some(window) = plan_merge(&sizes, fanout) {
+            return Some(start + window.start..start + window.end);
+        }
+        start += stretch.len() + 1;
+    }
+    None
 }
 
 async fn write_merged<S: PageStore>(
@@ -41,7 +53,12 @@ async fn write_merged<S: PageStore>(
     let mut cursors: Vec<RunCursor<S>> = merged.iter().map(cursor).collect();
     loop {
         if !cursors.iter().all(RunCursor::is_settled) {
-            settle_all(&mut cursors).await?;
+            if let Err(error) = settle_all(&mut cursors).await {
+                for cursor in &mut cursors {
+                    cursor.bar_if_damaged().await;
+                }
+                return Err(error);
+            }
             give_way().await;
         }
         let Some((page, slot)) = take_newest(&mut cursors) else { break };

@@ -15,7 +15,7 @@ use ashlar_disk_format::error::{DecodeError, Field, Structure};
 use ashlar_disk_format::extent::Extent;
 use ashlar_disk_format::run_manifest::RunManifest;
 use ashlar_disk_format::units::VirtualShard;
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 
 /// Which keys are this index's own: those of its range of virtual shards.
@@ -83,6 +83,9 @@ pub(super) struct Run<S> {
     tables: RunTables,
     /// Holds keys of other cores too, because it was written when the cores were fewer.
     shared: bool,
+    /// A page was found lost. The run stays as it is: merged, it would take its neighbours' place with
+    /// entries missing, and those that it hides would come back.
+    damaged: Cell<bool>,
 }
 
 impl RunTables {
@@ -143,7 +146,7 @@ impl<S: PageStore> Run<S> {
         tables: RunTables,
     ) -> Self {
         let shared = !owner.owns_all(tables.first_vshard, tables.last_vshard);
-        Self { pages, owner, name, reference, tables, shared }
+        Self { pages, owner, name, reference, tables, shared, damaged: Cell::new(false) }
     }
 
     /// The one page that may hold the key; `None` when the run does not hold it.
@@ -202,6 +205,15 @@ impl<S: PageStore> Run<S> {
 
     pub(super) fn is_shared(&self) -> bool {
         self.shared
+    }
+
+    /// It is not merged any more.
+    pub(super) fn bar(&self) {
+        self.damaged.set(true);
+    }
+
+    pub(super) fn is_damaged(&self) -> bool {
+        self.damaged.get()
     }
 
     pub(super) fn forget_pages(&self) {

@@ -63,6 +63,15 @@ impl<S: PageStore> RunCursor<S> {
         Ok(())
     }
 
+    /// Bars the run from merging when the page that the cursor waits for is lost.
+    pub(super) async fn bar_if_damaged(&mut self) {
+        if let Err(error) = self.settle().await
+            && error.is_damage()
+        {
+            self.run.bar();
+        }
+    }
+
     /// The key it stands on; `None` at the end or when not settled.
     pub(super) fn key(&self) -> Option<&[u8]> {
         self.page.as_ref().map(|page| page.key(self.slot))

@@ -145,6 +145,13 @@ impl<S: PageStore> Index<S> {
         shared
     }
 
+    /// Runs with pages found lost, which are left out of merging. Keys that are not in those pages can be
+    /// had.
+    #[must_use]
+    pub fn damaged_runs(&self) -> u64 {
+        self.shared.state.borrow().runs.iter().filter(|run| run.is_damaged()).count() as u64
+    }
+
     /// Everything that its runs occupy: pages and manifests.
     #[must_use]
     pub fn held_extents(&self) -> Vec<Extent> {

@@ -8,6 +8,7 @@ use crate::runtime::{CoreId, Device, DeviceError, Runtime, TaskQueue};
 use crate::shard::{Reply, Request, Router, Shard, ShardSnapshot};
 use crate::sync::{Event, Limit};
 use ashlar_disk_format::checkpoint::{Checkpoint, ShardManifest};
+use ashlar_disk_format::constants::CHECKPOINT_GROUPS_MAX;
 use ashlar_disk_format::extent::Extent;
 use ashlar_disk_format::group::GroupDescriptor;
 use ashlar_disk_format::superblock::Superblock;
@@ -35,7 +36,10 @@ pub(crate) struct Coordinator<R: Runtime> {
     one_at_a_time: Limit,
     /// Superblocks go to the same places: one after another, in the order of their sequence.
     superblock_turn: Limit,
+    /// A task takes groups back.
     reclaiming: Cell<bool>,
+    /// What the newest durable checkpoint says may be taken back and that task has not begun with.
+    dead: RefCell<Vec<GroupId>>,
     low: Cell<bool>,
     opened: Cell<u64>,
     /// What the superblock refers to now.
@@ -43,6 +47,8 @@ pub(crate) struct Coordinator<R: Runtime> {
     pub(crate) failures: RefCell<Vec<(DeviceIndex, DeviceError)>>,
     pub(crate) checkpoints: Cell<u64>,
     pub(crate) failed_checkpoints: Cell<u64>,
+    /// Runs of all cores' indexes with lost pages, by the newest checkpoint.
+    pub(crate) damaged_runs: Cell<u64>,
 }
 
 impl<R: Runtime> std::fmt::Debug for Coordinator<R> {
@@ -67,29 +73,36 @@ impl<R: Runtime> Coordinator<R> {
             one_at_a_time: Limit::new(1),
             superblock_turn: Limit::new(1),
             reclaiming: Cell::new(false),
+            dead: RefCell::default(),
             low: Cell::new(false),
             opened: Cell::new(0),
             checkpoint_extents: RefCell::new(checkpoint_extents),
             failures: RefCell::default(),
             checkpoints: Cell::new(0),
             failed_checkpoints: Cell::new(0),
+            damaged_runs: Cell::new(0),
         })
     }
 
     /// Makes checkpoints when they are due, for the life of the process.
     pub(crate) fn run(self: &Rc<Self>) {
         let coordinator = Rc::clone(self);
-        self.node.runtime.spawn(TaskQueue::Background, async move {
+        self.node.runtime.spawn_vital(TaskQueue::Background, "the coordinator", async move {
             loop {
                 let wait = coordinator.due.wait();
                 if !coordinator.is_due.replace(false) {
                     wait.await;
                     continue;
                 }
-                if coordinator.checkpoint(false).await.is_err() {
-                    // Every core goes on with its old starting point; the next trigger tries again.
-                    coordinator.failed_checkpoints.set(coordinator.failed_checkpoints.get() + 1);
-                    coordinator.node.runtime.sleep(RETRY_PAUSE).await;
+                if coordinator.checkpoint(false).await.is_ok() {
+                    continue;
+                }
+                // Every core goes on with its old starting point. Writers may wait for the memory that
+                // only a checkpoint frees, and nobody else would ask again.
+                coordinator.failed_checkpoints.set(coordinator.failed_checkpoints.get() + 1);
+                coordinator.node.runtime.sleep(RETRY_PAUSE).await;
+                if coordinator.node.shard().is_ok_and(|shard| !shard.closing.get()) {
+                    coordinator.ask_for_checkpoint();
                 }
             }
         });
@@ -223,6 +236,12 @@ impl<R: Runtime> Coordinator<R> {
                 groups.push((*descriptor).clone());
             }
         }
+        if groups.len() > CHECKPOINT_GROUPS_MAX {
+            return Err(EngineError::CheckpointTooLarge {
+                found: groups.len(),
+                limit: CHECKPOINT_GROUPS_MAX,
+            });
+        }
         let cores = self.node.runtime.cores();
         let change = |superblock: &mut Superblock| {
             superblock.checkpoint.clone_from(&root);
@@ -248,6 +267,7 @@ impl<R: Runtime> Coordinator<R> {
         let mut shards = Vec::new();
         let mut logs = Vec::new();
         let mut next_run = 0;
+        self.damaged_runs.set(snapshots.iter().map(|snapshot| snapshot.damaged_runs).sum());
         let router = Router::new(self.node.runtime.cores());
         for (core, snapshot) in snapshots.into_iter().enumerate() {
             for (group, bytes) in &snapshot.live {
@@ -279,18 +299,29 @@ impl<R: Runtime> Coordinator<R> {
     }
 
     /// Takes dead groups back once every operation that began before has ended. One such wait at a
-    /// time; what dies meanwhile is found by a later checkpoint.
+    /// time; what a later checkpoint finds dead is taken back by the next one.
     fn reclaim_later(self: &Rc<Self>, number: u64) {
         let dead = self.owner.dead(number);
-        if dead.is_empty() || self.reclaiming.replace(true) {
+        if dead.is_empty() {
+            return;
+        }
+        // What an earlier list named and this one does not was taken back.
+        *self.dead.borrow_mut() = dead;
+        if self.reclaiming.replace(true) {
             return;
         }
         let coordinator = Rc::clone(self);
-        self.node.runtime.spawn(TaskQueue::Background, async move {
-            // A core that is closing keeps its space until the next start.
-            let _done = coordinator.reclaim(dead).await;
+        self.node.runtime.spawn_vital(TaskQueue::Background, "the reclaiming task", async move {
+            loop {
+                let dead = std::mem::take(&mut *coordinator.dead.borrow_mut());
+                if dead.is_empty() {
+                    break;
+                }
+                // A core that is closing keeps its space until the next start.
+                let _done = coordinator.reclaim(dead).await;
+                coordinator.tell_space();
+            }
             coordinator.reclaiming.set(false);
-            coordinator.tell_space();
         });
     }
 

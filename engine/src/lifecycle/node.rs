@@ -71,13 +71,13 @@ impl<R: Runtime> Node<R> {
     /// Receives calls for the life of the process.
     pub(crate) fn listen(self: &Rc<Self>) {
         let node = Rc::clone(self);
-        self.runtime.spawn(TaskQueue::Foreground, async move {
+        self.runtime.spawn_vital(TaskQueue::Foreground, "the mailbox", async move {
             loop {
                 let (from, token, request) = node.post.receive().await;
                 let handler = Rc::clone(&node);
                 node.runtime.spawn(TaskQueue::Foreground, async move {
-                    let reply = handler.handle(request).await.unwrap_or_else(Reply::Failed);
-                    handler.post.reply(from, token, reply);
+                    let owed = handler.post.owe(from, token, Reply::Failed(EngineError::Panicked));
+                    owed.send(handler.handle(request).await.unwrap_or_else(Reply::Failed));
                 });
             }
         });
@@ -110,7 +110,7 @@ impl<R: Runtime> Node<R> {
             drop(held);
             to.send(reply);
         });
-        reply.await.unwrap_or(Err(EngineError::Closing))
+        reply.await.unwrap_or(Err(EngineError::Panicked))
     }
 
     async fn call(&self, core: CoreId, request: Request) -> Result<Reply, EngineError> {
@@ -195,7 +195,8 @@ impl<R: Runtime> Node<R> {
             Request::Tails => Ok(Reply::Ends { ends: shard.tails(), unreadable: 0 }),
             Request::Start => {
                 shard.log.start().await?;
-                self.runtime.spawn(TaskQueue::Foreground, run_committer(Rc::clone(&shard)));
+                let committer = run_committer(Rc::clone(&shard));
+                self.runtime.spawn_vital(TaskQueue::Foreground, "the committer", committer);
                 Ok(Reply::Done)
             }
             Request::Snapshot => Ok(Reply::Snapshot(Box::new(shard.snapshot().await?))),

@@ -3,10 +3,13 @@
 
 use crate::body::{BodySpace, walk_body};
 use crate::error::EngineError;
+use crate::limits::PARTS_MAX;
 use crate::number::to_i64;
 use crate::runtime::Runtime;
 use crate::shard::{CounterDelta, DELETE_PREFIX, Shard, held_by};
-use ashlar_disk_format::key::{Space, decode_object_key, decode_upload_key, prefix_end};
+use ashlar_disk_format::key::{
+    Space, decode_object_key, decode_part_key, decode_upload_key, part_key, prefix_end,
+};
 use ashlar_disk_format::record::{Batch, Mutation};
 use ashlar_disk_format::units::{GroupId, RowOffset};
 use ashlar_disk_format::value::{BodyEntry, decode_object, decode_part};
@@ -81,7 +84,7 @@ impl<R: Runtime> Shard<R> {
             Ok(None) => {}
             // What stood there cannot be read; what the log says now stands in its place, and the
             // space of the old one stays counted.
-            Err(EngineError::Unrecoverable { .. }) => self.unreleased.set(self.unreleased.get() + 1),
+            Err(error) if error.is_damage() => self.unreleased.set(self.unreleased.get() + 1),
             Err(other) => return Err(other),
         }
         self.index.put(&mutation.key, mutation.value.map(Rc::from));
@@ -92,10 +95,31 @@ impl<R: Runtime> Shard<R> {
         let end = prefix_end(prefix);
         let end = end.as_deref().map_or(Bound::Unbounded, Bound::Excluded);
         let mut scan = self.index.scan(Bound::Included(prefix), end);
-        while let Some(entry) = scan.next().await? {
+        loop {
+            let entry = match scan.next().await {
+                Ok(Some(entry)) => entry,
+                Ok(None) => return Ok(()),
+                Err(error) if error.is_damage() => return self.replay_parts(prefix).await,
+                Err(other) => return Err(other),
+            };
             let old = meaning(&entry.key, &entry.value)?;
             self.replay_space(&old, -1).await?;
             self.index.put(&entry.key, None);
+        }
+    }
+
+    /// Deletes an upload's parts where a scan stops at lost pages: one after another, those that cannot be
+    /// read too. A part that came back would give its object's bytes away when it is deleted again.
+    async fn replay_parts(self: &Rc<Self>, prefix: &[u8]) -> Result<(), EngineError> {
+        let (bucket, name, id, _) = decode_part_key(&[prefix, &[0, 0]].concat())?;
+        let mut ends = BTreeMap::new();
+        let last = u16::try_from(PARTS_MAX).unwrap_or(u16::MAX);
+        for part in 1..=last {
+            let key = part_key(bucket, &name, id, part);
+            let found = self.index.get(&key).await;
+            if !matches!(found, Ok(None)) {
+                self.replay_one(Mutation { key, value: None }, &mut ends).await?;
+            }
         }
         Ok(())
     }

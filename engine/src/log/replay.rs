@@ -138,6 +138,7 @@ async fn find_header<R: Runtime>(
         let fits = header.expect(at.descriptor.group, at.descriptor.generation, row, to_u8(member)).is_ok()
             && header.pool == view.facts.pool
             && header.kind == GroupKind::Log
+            && header.shape() == at.descriptor.shape
             && header.epoch == at.epoch;
         if fits && best.as_ref().is_none_or(|best| header.sequence > best.sequence) {
             best = Some(header);

@@ -51,6 +51,31 @@ pub(crate) enum Lane {
     System,
 }
 
+/// See [`Post::owe`].
+pub(crate) struct Owed<R: Runtime, Q: Send + 'static, A: Send + 'static> {
+    post: Rc<Post<R, Q, A>>,
+    to: CoreId,
+    token: u64,
+    otherwise: Option<A>,
+}
+
+impl<R: Runtime, Q: Send + 'static, A: Send + 'static> Owed<R, Q, A> {
+    /// Answers.
+    pub(crate) fn send(mut self, answer: A) {
+        self.otherwise = None;
+        self.post.post(self.to, Mail::Answer { token: self.token, answer });
+    }
+}
+
+impl<R: Runtime, Q: Send + 'static, A: Send + 'static> Drop for Owed<R, Q, A> {
+    fn drop(&mut self) {
+        // Tasks are also dropped when their core ends; then nobody waits any more.
+        if let Some(answer) = self.otherwise.take().filter(|_| std::thread::panicking()) {
+            self.post.post(self.to, Mail::Answer { token: self.token, answer });
+        }
+    }
+}
+
 /// One core's end of the mesh.
 pub(crate) struct Post<R: Runtime, Q, A> {
     runtime: R,
@@ -96,9 +121,10 @@ impl<R: Runtime, Q: Send + 'static, A: Send + 'static> Post<R, Q, A> {
         wait.await
     }
 
-    /// Answers a call that came through [`Post::receive`].
-    pub(crate) fn reply(&self, to: CoreId, token: u64, answer: A) {
-        self.post(to, Mail::Answer { token, answer });
+    /// The answer to a call that came through [`Post::receive`]. Should the task that holds it panic,
+    /// `otherwise` is sent: who asked would wait for ever, with all that it holds.
+    pub(crate) fn owe(self: &Rc<Self>, to: CoreId, token: u64, otherwise: A) -> Owed<R, Q, A> {
+        Owed { post: Rc::clone(self), to, token, otherwise: Some(otherwise) }
     }
 
     /// The next call to this core. Answers to this core's own calls are delivered on the way.
@@ -127,5 +153,43 @@ impl<R: Runtime, Q: Send + 'static, A: Send + 'static> Post<R, Q, A> {
         let sent = self.mesh.queues[usize::from(to.0)].push(mail);
         assert!(sent.is_ok(), "the limit on outstanding calls keeps every queue below its capacity");
         self.runtime.notify(to);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::runtime::sim::{Sim, SimConfig};
+    use std::panic::{AssertUnwindSafe, catch_unwind};
+
+    #[test]
+    fn a_panic_is_an_answer_too() {
+        let mesh: Arc<Mesh<u32, &'static str>> = Mesh::new(2);
+        let sim = Sim::new(SimConfig { cores: 2, ..SimConfig::default() });
+        sim.run(|runtime| {
+            let mesh = Arc::clone(&mesh);
+            async move {
+                let post = Post::new(runtime.clone(), mesh);
+                if runtime.core() == CoreId(0) {
+                    let own = Rc::clone(&post);
+                    runtime.spawn(crate::runtime::TaskQueue::Foreground, async move {
+                        own.receive().await;
+                    });
+                    assert_eq!(post.call(CoreId(1), 1, Lane::Client).await, Some("panicked"));
+                    assert_eq!(post.call(CoreId(1), 2, Lane::Client).await, Some("done"));
+                    return;
+                }
+                for _ in 0..2 {
+                    let (from, token, question) = post.receive().await;
+                    let ended = catch_unwind(AssertUnwindSafe(|| {
+                        let owed = post.owe(from, token, "panicked");
+                        assert_eq!(question, 2, "on purpose");
+                        owed.send("done");
+                    }));
+                    assert_eq!(ended.is_ok(), question == 2);
+                }
+            }
+        })
+        .assert_finished();
     }
 }

@@ -69,6 +69,11 @@ impl<R: Runtime> DataWriter<R> {
         }
     }
 
+    /// What its groups are for.
+    pub(super) fn kind(&self) -> GroupKind {
+        self.kind
+    }
+
     /// The shape that the next row should have.
     pub(crate) async fn shape(self: &Rc<Self>) -> Result<CodeShape, EngineError> {
         if let Some(current) = self.current.borrow().as_ref() {
@@ -202,7 +207,7 @@ impl<R: Runtime> DataWriter<R> {
             }
             if !self.opening.replace(true) {
                 let writer = Rc::clone(self);
-                self.view.runtime.spawn(TaskQueue::Foreground, async move {
+                self.view.runtime.spawn_vital(TaskQueue::Foreground, "the opening of a group", async move {
                     *writer.refused.borrow_mut() = writer.open_now().await.err();
                     writer.opening.set(false);
                     writer.opened.fire();

@@ -10,7 +10,7 @@
 
 use super::read::read_chunk;
 use super::write::write_chunk;
-use crate::buffer::{Arena, Buffer};
+use crate::buffer::Buffer;
 use crate::error::EngineError;
 use crate::number::{to_u8, to_usize};
 use crate::pool::PoolView;
@@ -37,14 +37,14 @@ pub(crate) struct GoodChunk {
     pub(crate) bytes: Buffer,
 }
 
-/// Rebuilds the chunk that holds `extent`; its buffer, header first, verified against the extent.
+/// Rebuilds the chunk that holds `extent`; its buffer, header first, verified against the extent. The
+/// buffer is of the reserve: nobody waits for anything but devices while he holds it.
 ///
 /// # Errors
 /// [`EngineError::Unrecoverable`] when too few members are good, or when what they give is not what
 /// the extent says.
 pub(crate) async fn mend<R: Runtime>(
     view: &Rc<PoolView<R>>,
-    arena: &Arena,
     group: &GroupDescriptor,
     extent: &Extent,
 ) -> Result<Buffer, EngineError> {
@@ -52,7 +52,8 @@ pub(crate) async fn mend<R: Runtime>(
     let needed = usize::from(extent.data_count);
     let place = RowPlace { row: extent.row, height: extent.height, data_count: extent.data_count };
     // All buffers at once: two that wait for their last one while holding the others would wait for ever.
-    let mut buffers = arena.take_many(needed + 1, to_usize(u64::from(extent.height.bytes()))).await?;
+    let mut buffers =
+        view.runtime.reserve().take_many(needed + 1, to_usize(u64::from(extent.height.bytes()))).await?;
     let sources = gather(view, group, place, Some(wanted), &mut buffers).await;
     let lost = |found: usize| EngineError::Unrecoverable {
         group: extent.group,
@@ -70,7 +71,7 @@ pub(crate) async fn mend<R: Runtime>(
         return Err(lost(0));
     }
     drop(sources);
-    write_back(view, arena, group, place, wanted, &chunk);
+    write_back(view, group, place, wanted, &chunk);
     Ok(chunk)
 }
 
@@ -147,6 +148,7 @@ pub(crate) async fn good_chunk<R: Runtime>(
     let (Ok(()), Ok(header)) = (read, ChunkHeader::decode(bytes.bytes())) else { return Err(bytes) };
     let belongs = header.expect(group.group, group.generation, row, number).is_ok()
         && header.pool == view.facts.pool
+        && header.shape() == group.shape
         && header.height == height;
     let start = header_bytes(group.shape.members());
     let end = to_usize(u64::from(height.bytes()));
@@ -191,7 +193,6 @@ pub(crate) fn rebuild<R: Runtime>(
 /// Best effort: the reader has its bytes already, and a device that refuses is reported.
 fn write_back<R: Runtime>(
     view: &Rc<PoolView<R>>,
-    arena: &Arena,
     group: &GroupDescriptor,
     place: RowPlace,
     member: usize,
@@ -202,7 +203,7 @@ fn write_back<R: Runtime>(
         return;
     }
     let length = to_usize(u64::from(place.height.bytes()));
-    let Some(mut copy) = arena.try_take(length) else { return };
+    let Some(mut copy) = view.runtime.reserve().try_take(length) else { return };
     copy.bytes_mut()[..length].copy_from_slice(&chunk.bytes()[..length]);
     let guard = view.writes.enter();
     let task_view = Rc::clone(view);

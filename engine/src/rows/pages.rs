@@ -5,13 +5,14 @@ use super::data::DataWriter;
 use super::geometry::Geometry;
 use super::read::read_extent;
 use super::row::RowBuffer;
-use crate::buffer::BufferSlice;
+use crate::buffer::{Arena, BufferSlice};
 use crate::error::EngineError;
 use crate::index::PageStore;
 use crate::number::to_usize;
 use crate::pool::PoolView;
 use crate::runtime::Runtime;
 use ashlar_disk_format::extent::Extent;
+use ashlar_disk_format::group::GroupKind;
 use std::ops::Range;
 use std::rc::Rc;
 
@@ -33,11 +34,21 @@ impl<R: Runtime> RowPages<R> {
         Self { view, writer }
     }
 
+    /// A row that waits for the next group must not hold what the opening of that group needs of the
+    /// reserve. Bodies are many, so their pages are part of what requests may take; of the index's rows a
+    /// core writes one or two at a time.
+    fn memory(&self) -> &Arena {
+        match self.writer.kind() {
+            GroupKind::Data => self.view.runtime.arena(),
+            GroupKind::Index | GroupKind::Log => self.view.runtime.reserve(),
+        }
+    }
+
     async fn write_batch(&self, pages: &[Vec<u8>]) -> Result<(usize, Vec<Extent>), EngineError> {
         let shape = self.writer.shape().await?;
         let (geometry, pieces) = pack(Geometry::full(shape), pages);
         let height = to_usize(u64::from(geometry.height.bytes()));
-        let buffers = self.view.runtime.reserve().take_many(geometry.written(), height).await?;
+        let buffers = self.memory().take_many(geometry.written(), height).await?;
         let mut row = RowBuffer::new(geometry, buffers);
         for (page, piece) in pages.iter().zip(&pieces) {
             row.pad_to(piece.start);

@@ -9,6 +9,7 @@ use crate::pool::PoolView;
 use crate::runtime::{Device, DeviceError, Runtime};
 use ashlar_disk_format::chunk::header_bytes;
 use ashlar_disk_format::constants::WRITE_UNIT;
+use ashlar_disk_format::error::{DecodeError, Field, Structure};
 use ashlar_disk_format::extent::Extent;
 use ashlar_disk_format::group::GroupDescriptor;
 use ashlar_disk_format::units::{Height, RowOffset};
@@ -28,16 +29,45 @@ pub(crate) async fn read_extent<R: Runtime>(
     assert!(range.start < range.end, "an empty range is not read");
     assert!(range.end <= extent.length, "range lies inside its extent");
     let group = view.group(extent.group, extent.generation).await?;
+    fits(extent, &group, view.facts.segment_bytes)?;
     let window = Window::of(extent, &range, header_bytes(group.shape.members()));
-    if let Some(buffer) = read_window(view, arena, &group, extent, &window).await?
-        && window.verify(extent, &buffer)
-    {
+    let (read, mut buffer) = read_window(view, arena, &group, extent, &window).await?;
+    if read && window.verify(extent, &buffer) {
         return Ok(window.slice(buffer, &range, extent));
     }
-    let chunk = mend(view, arena, &group, extent).await?;
-    let header = header_bytes(group.shape.members());
-    let start = header + to_usize(u64::from(extent.payload_offset) + u64::from(range.start));
-    Ok(BufferSlice::of(chunk, start..start + to_usize(u64::from(range.end - range.start))))
+    // A reader of the arena keeps its buffer: what it read ahead stands in memory that is given back only
+    // behind these bytes, so it must never queue for more. A rebuilding takes all that it needs of the
+    // reserve at once and gives it back when the devices have answered; a reader of the reserve lets go
+    // of its own buffer for that.
+    let reserve = view.runtime.reserve();
+    if std::ptr::eq(arena, reserve) {
+        drop(buffer);
+        let mut window = window;
+        let chunk = mend(view, &group, extent).await?;
+        window.bytes.start = 0;
+        return Ok(window.slice(chunk, &range, extent));
+    }
+    let chunk = mend(view, &group, extent).await?;
+    buffer.bytes_mut()[..window.bytes.len()].copy_from_slice(&chunk.bytes()[window.bytes.clone()]);
+    Ok(window.slice(buffer, &range, extent))
+}
+
+/// Checks that the place an extent names exists in its group. Its parent's checksum was right, so this
+/// fails only for what was written wrongly.
+fn fits(extent: &Extent, group: &GroupDescriptor, segment_bytes: u64) -> Result<(), DecodeError> {
+    let within = |field, maximum: u64, found: u64| {
+        if found <= maximum {
+            return Ok(());
+        }
+        Err(DecodeError::OutOfRange { structure: Structure::Extent, field, minimum: 0, maximum, found })
+    };
+    extent.check()?;
+    within(Field::DataCount, u64::from(group.shape.k), u64::from(extent.data_count))?;
+    within(Field::Row, segment_bytes, extent.row.bytes().saturating_add(u64::from(extent.height.bytes())))?;
+    let end = header_bytes(group.shape.members()) as u64
+        + u64::from(extent.payload_offset)
+        + u64::from(extent.length);
+    within(Field::Length, u64::from(extent.height.bytes()), end)
 }
 
 /// As [`read_extent`], for bodies: small ones are kept, and not read again while they are.
@@ -97,22 +127,22 @@ impl Window {
     }
 }
 
-/// The window's bytes, not yet verified; `None` when the device does not give them.
+/// A buffer for the window, and whether the device put bytes there, which are not yet verified.
 async fn read_window<R: Runtime>(
     view: &PoolView<R>,
     arena: &Arena,
     group: &GroupDescriptor,
     extent: &Extent,
     window: &Window,
-) -> Result<Option<Buffer>, EngineError> {
-    let Some(member) = group.members.get(usize::from(extent.member)) else { return Ok(None) };
+) -> Result<(bool, Buffer), EngineError> {
+    let buffer = arena.take(window.bytes.len()).await?;
+    let Some(member) = group.members.get(usize::from(extent.member)) else { return Ok((false, buffer)) };
     let device = view.device(member.device).cloned();
     let address = view.chunk_offset(member.device, member.segment, extent.row);
-    let (Some(device), Some(address)) = (device, address) else { return Ok(None) };
-    let buffer = arena.take(window.bytes.len()).await?;
+    let (Some(device), Some(address)) = (device, address) else { return Ok((false, buffer)) };
     let offset = address + u64::from(to_u32(window.bytes.start));
     let (result, buffer) = device.read(offset, buffer, window.bytes.len()).await;
-    Ok(result.is_ok().then_some(buffer))
+    Ok((result.is_ok(), buffer))
 }
 
 /// A chunk of a row from its start, `height` of it, as it stands on the device; the buffer comes back.
@@ -129,4 +159,53 @@ pub(crate) async fn read_chunk<R: Runtime>(
     let address = view.chunk_offset(target.device, target.segment, row);
     let (Some(device), Some(address)) = (device, address) else { return (Err(DeviceError::Fenced), buffer) };
     device.read(address, buffer, to_usize(u64::from(height.bytes()))).await
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use ashlar_disk_format::code::CodeShape;
+    use ashlar_disk_format::group::{GroupKind, Member};
+    use ashlar_disk_format::units::{DeviceIndex, Generation, GroupId, LogId, SegmentIndex};
+
+    const SEGMENT_BYTES: u64 = 1 << 20;
+
+    #[test]
+    fn only_places_that_the_group_has_are_read() {
+        let member = |number| Member { device: DeviceIndex(number), segment: SegmentIndex(0) };
+        let group = GroupDescriptor {
+            group: GroupId(1),
+            generation: Generation(1),
+            kind: GroupKind::Data,
+            shape: CodeShape::new(2, 1).unwrap(),
+            log: LogId(0),
+            members: (0..3).map(member).collect(),
+        };
+        let good = Extent {
+            generation: group.generation,
+            group: group.group,
+            row: RowOffset(255),
+            height: Height(1),
+            member: 1,
+            data_count: 2,
+            payload_offset: 0,
+            length: 3000,
+            crcs: vec![0],
+        };
+        assert_eq!(fits(&good, &group, SEGMENT_BYTES), Ok(()));
+        let refused = [
+            (Field::Row, Extent { row: RowOffset(256), ..good.clone() }),
+            (Field::Row, Extent { row: RowOffset(u32::MAX), ..good.clone() }),
+            (Field::DataCount, Extent { member: 2, data_count: 3, ..good.clone() }),
+            (Field::Length, Extent { length: 4096, ..good.clone() }),
+            (Field::Crcs, Extent { crcs: Vec::new(), ..good }),
+        ];
+        for (field, extent) in refused {
+            let found = fits(&extent, &group, SEGMENT_BYTES);
+            assert!(
+                matches!(found, Err(DecodeError::OutOfRange { field: at, .. }) if at == field),
+                "{field:?}: {found:?}"
+            );
+        }
+    }
 }

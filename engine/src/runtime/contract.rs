@@ -61,6 +61,9 @@ pub trait Runtime: Clone + 'static {
     fn cores(&self) -> u16;
     /// Starts a task. A panic in it is caught and reported, ends only that task, and never the core.
     fn spawn(&self, queue: TaskQueue, task: impl Future<Output = ()> + 'static);
+    /// Starts a task without which others would wait for ever: a panic in it ends the process, with a
+    /// line that says `name`.
+    fn spawn_vital(&self, queue: TaskQueue, name: &'static str, task: impl Future<Output = ()> + 'static);
     /// Lets every other runnable task run first.
     fn yield_now(&self) -> impl Future<Output = ()>;
     /// Resolves after `duration`.

@@ -1,9 +1,10 @@
 //! Buckets: settings on every core, decided by the owner of the name.
 //!
 //! Creating: the owner makes the record durable, then every core installs it, then the client is
-//! answered. Deleting: every core freezes its share and says how much it holds; when all together
-//! hold nothing the owner makes the deletion durable and every core removes it, else all thaw. No
-//! request takes a lock for any of this.
+//! answered. Deleting: refused when the cores' counters say that it holds objects. Else every core
+//! freezes its share and says how much it holds; when all together hold nothing the owner makes the
+//! deletion durable and every core removes it, else all thaw. A change that meets a frozen bucket is
+//! told to come again. No request takes a lock for any of this.
 
 use super::commit::{Change, Planned, PlannedValue};
 use super::message::{BucketStep, Reply, Request};
@@ -23,6 +24,13 @@ use std::rc::Rc;
 /// Uploads of a removed bucket aborted between two looks.
 const ABORT_BATCH: usize = 100;
 
+/// Objects of a bucket by the counters of all cores.
+fn objects_in(held: Vec<Reply>) -> i64 {
+    held.into_iter()
+        .map(|reply| if let Reply::Live(counts) = reply { counts.into_iter().sum() } else { 0 })
+        .sum()
+}
+
 impl<R: Runtime> Shard<R> {
     /// One step, on this core.
     pub(crate) async fn bucket_step(self: &Rc<Self>, step: BucketStep) -> Result<Reply, EngineError> {
@@ -35,6 +43,7 @@ impl<R: Runtime> Shard<R> {
                 self.install(record);
                 Ok(Reply::Done)
             }
+            BucketStep::Count(bucket) => Ok(Reply::Live(vec![self.counter(bucket).objects])),
             BucketStep::Freeze(bucket) => {
                 self.frozen.borrow_mut().insert(bucket);
                 self.changing.pass().await;
@@ -82,12 +91,18 @@ impl<R: Runtime> Shard<R> {
         let Some(bucket) = self.buckets.borrow().get(name).map(|bucket| bucket.id) else {
             return Err(EngineError::NoSuchBucket);
         };
-        let held = self.everywhere(|| BucketStep::Freeze(bucket)).await?;
-        let objects: i64 = held
-            .into_iter()
-            .map(|reply| if let Reply::Live(counts) = reply { counts.into_iter().sum() } else { 0 })
-            .sum();
-        if objects != 0 {
+        // Most refusals need not disturb who writes to the bucket.
+        if objects_in(self.everywhere(|| BucketStep::Count(bucket)).await?) > 0 {
+            return Err(EngineError::BucketNotEmpty);
+        }
+        let held = match self.everywhere(|| BucketStep::Freeze(bucket)).await {
+            Ok(held) => held,
+            Err(error) => {
+                self.everywhere(|| BucketStep::Thaw(bucket)).await?;
+                return Err(error);
+            }
+        };
+        if objects_in(held) != 0 {
             self.everywhere(|| BucketStep::Thaw(bucket)).await?;
             return Err(EngineError::BucketNotEmpty);
         }
@@ -177,7 +192,14 @@ impl<R: Runtime> Shard<R> {
         let end = prefix_end(&first[..1]);
         let end = end.as_deref().map_or(Bound::Unbounded, Bound::Excluded);
         let mut scan = self.index.scan(Bound::Included(&first), end);
-        while let Some(entry) = scan.next().await? {
+        loop {
+            let entry = match scan.next().await {
+                Ok(Some(entry)) => entry,
+                Ok(None) => return Ok(()),
+                // What lies there keeps its space until it can be read.
+                Err(error) if error.is_damage() => return Ok(()),
+                Err(other) => return Err(other),
+            };
             let (bucket, _, _) = decode_upload_key(&entry.key)?;
             if !self.bucket_ids.borrow().contains_key(&bucket) {
                 self.abort_uploads_of(bucket);
@@ -185,7 +207,6 @@ impl<R: Runtime> Shard<R> {
             let Some(next) = prefix_end(&upload_prefix(bucket, b"")) else { return Ok(()) };
             scan.seek(&next);
         }
-        Ok(())
     }
 
     /// The settings of the buckets whose names this core owns.

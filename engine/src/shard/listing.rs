@@ -7,6 +7,7 @@ use super::uploads::upload_of;
 use crate::error::EngineError;
 use crate::runtime::Runtime;
 use crate::types::{ListEntry, ListPage, UploadId, UploadPage, UploadQuery};
+use ashlar_disk_format::constants::NAME_BYTES_MAX;
 use ashlar_disk_format::key::{
     decode_object_key, decode_upload_key, object_key, object_prefix, prefix_end, upload_key, upload_prefix,
 };
@@ -22,16 +23,24 @@ fn common_prefix<'a>(name: &'a [u8], prefix: &[u8], delimiter: Option<&[u8]>) ->
     name.get(..prefix.len() + at + delimiter.len())
 }
 
+/// What of a marker a key can hold. No name that comes behind the marker comes before this.
+fn seekable(marker: &[u8]) -> &[u8] {
+    &marker[..marker.len().min(NAME_BYTES_MAX)]
+}
+
 impl<R: Runtime> Shard<R> {
     /// At most `max` entries of this core's keys, in order.
     pub(crate) async fn list(&self, call: &ListCall) -> Result<ListPage, EngineError> {
         let query = &call.query;
+        if query.prefix.len() > NAME_BYTES_MAX {
+            return Ok(ListPage::default());
+        }
         let start = object_prefix(call.bucket, &query.prefix);
         let end = prefix_end(&start);
         let end = end.as_deref().map_or(Bound::Unbounded, Bound::Excluded);
         let mut scan = self.index.scan(Bound::Included(&start), end);
         if let Some(after) = &query.after {
-            scan.seek(&object_key(call.bucket, after));
+            scan.seek(&object_key(call.bucket, seekable(after)));
         }
         let mut page = ListPage::default();
         while let Some(entry) = scan.next().await? {
@@ -74,12 +83,15 @@ impl<R: Runtime> Shard<R> {
         bucket: BucketId,
         query: &UploadQuery,
     ) -> Result<UploadPage, EngineError> {
+        if query.prefix.len() > NAME_BYTES_MAX {
+            return Ok(UploadPage::default());
+        }
         let start = upload_prefix(bucket, &query.prefix);
         let end = prefix_end(&start);
         let end = end.as_deref().map_or(Bound::Unbounded, Bound::Excluded);
         let mut scan = self.index.scan(Bound::Included(&start), end);
         if let Some(marker) = &query.key_marker {
-            scan.seek(&upload_key(bucket, marker, [0; 16]));
+            scan.seek(&upload_key(bucket, seekable(marker), [0; 16]));
         }
         let mut page = UploadPage::default();
         while let Some(entry) = scan.next().await? {

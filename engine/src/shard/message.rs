@@ -66,6 +66,8 @@ pub(crate) enum BucketStep {
     Delete { name: String },
     /// To every core: these settings hold from now on.
     Install(BucketRecord),
+    /// To every core: how many objects does your share hold?
+    Count(BucketId),
     /// To every core: take no more changes for it; is your share empty?
     Freeze(BucketId),
     /// To every core: it stays.
@@ -108,6 +110,7 @@ pub(crate) struct ShardSnapshot {
     pub(crate) counters: Vec<BucketCounter>,
     pub(crate) live: BTreeMap<GroupId, i64>,
     pub(crate) next_run: u64,
+    pub(crate) damaged_runs: u64,
 }
 
 /// A call to another core.

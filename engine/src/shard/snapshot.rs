@@ -26,6 +26,7 @@ impl<R: Runtime> Shard<R> {
                     let position = self.log.position();
                     let counters = self.counters();
                     self.log.reset_written();
+                    self.freeing_begins();
                     drop(turn);
                     let Some(position) = position else { return Err(EngineError::Closing) };
                     break (frozen, position, counters);
@@ -46,6 +47,9 @@ impl<R: Runtime> Shard<R> {
             match self.index.merge_step().await {
                 Ok(true) => {}
                 Ok(false) | Err(EngineError::Full) => break,
+                // A lost page costs what lies in it, not every checkpoint from now on: the next merge
+                // goes around its run.
+                Err(error) if error.is_damage() => {}
                 Err(error) => return Err(error),
             }
         }
@@ -59,6 +63,7 @@ impl<R: Runtime> Shard<R> {
             counters,
             live: self.view.ledger.settled(),
             next_run: self.index.next_run(),
+            damaged_runs: self.index.damaged_runs(),
         })
     }
 
@@ -74,7 +79,7 @@ impl<R: Runtime> Shard<R> {
     }
 
     /// The checkpoint is over, durable or given up.
-    pub(crate) fn snapshot_done(&self) {
+    pub(crate) fn snapshot_done(self: &Rc<Self>) {
         self.view.ledger.join();
         self.checkpoint_over();
     }

@@ -72,6 +72,8 @@ pub(crate) struct Shard<R: Runtime> {
     released: Event,
     memtable_freed: Event,
     due: Cell<bool>,
+    /// Bodies died that the newest snapshot does not know of.
+    freed: Cell<bool>,
     stopped: Cell<bool>,
     next_sequence: Cell<u64>,
     next_bucket: Cell<u32>,
@@ -174,6 +176,7 @@ impl<R: Runtime> Shard<R> {
             released: Event::new(),
             memtable_freed: Event::new(),
             due: Cell::new(false),
+            freed: Cell::new(false),
             stopped: Cell::new(false),
             next_sequence: Cell::new(sequence),
             next_bucket: Cell::new(0),
@@ -244,6 +247,9 @@ impl<R: Runtime> Shard<R> {
 
     /// Takes the bytes of dead bodies off the ledger; those in extent pages as they are read.
     pub(super) fn release_later(self: &Rc<Self>, side: Side, bodies: Vec<BodyEntry>) {
+        if !bodies.is_empty() {
+            self.freed.set(true);
+        }
         let mut deep = Vec::new();
         for entry in bodies {
             match entry {
@@ -308,11 +314,18 @@ impl<R: Runtime> Shard<R> {
         }
     }
 
-    /// Tells core 0 when log or memtable have grown enough; once until the checkpoint is over.
+    /// A snapshot begins: it knows of everything that died until now.
+    pub(super) fn freeing_begins(&self) {
+        self.freed.set(false);
+    }
+
+    /// Tells core 0 when log or memtable have grown enough, or when something died while space is short:
+    /// only a checkpoint gives it back. Once until the checkpoint is over.
     pub(super) fn ask_for_checkpoint_if_due(self: &Rc<Self>) {
         let grown = self.log.written() >= CHECKPOINT_LOG_BYTES
             || self.index.memory().memtable_bytes >= self.memtable_bytes;
-        if !grown || self.due.replace(true) {
+        let useful = self.low.get() && self.freed.get();
+        if !(grown || useful) || self.due.replace(true) {
             return;
         }
         let shard = Rc::clone(self);
@@ -321,10 +334,12 @@ impl<R: Runtime> Shard<R> {
         });
     }
 
-    /// A checkpoint is over: whoever waited for memory goes on.
-    pub(super) fn checkpoint_over(&self) {
+    /// A checkpoint is over: whoever waited for memory goes on, and what came too late for it asks for
+    /// the next one.
+    pub(super) fn checkpoint_over(self: &Rc<Self>) {
         self.due.set(false);
         self.memtable_freed.fire();
+        self.ask_for_checkpoint_if_due();
     }
 
     /// Ends the committer once its queue is empty.
@@ -340,7 +355,7 @@ impl<R: Runtime> Shard<R> {
     /// The bucket, when this core takes changes for it.
     pub(super) fn live_bucket(&self, bucket: BucketId) -> Result<Rc<Bucket>, EngineError> {
         if self.frozen.borrow().contains(&bucket) {
-            return Err(EngineError::NoSuchBucket);
+            return Err(EngineError::BucketBusy);
         }
         self.bucket_ids.borrow().get(&bucket).cloned().ok_or(EngineError::NoSuchBucket)
     }

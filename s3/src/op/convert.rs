@@ -126,6 +126,7 @@ impl From<EngineError> for S3Failure {
     fn from(error: EngineError) -> Self {
         match error {
             EngineError::NoSuchBucket => S3Error::NoSuchBucket.into(),
+            EngineError::BucketBusy => S3Error::OperationAborted.into(),
             EngineError::BucketExists => S3Error::BucketAlreadyOwnedByYou.into(),
             EngineError::BucketNotEmpty => S3Error::BucketNotEmpty.into(),
             EngineError::NoSuchKey => S3Error::NoSuchKey.into(),
@@ -144,6 +145,8 @@ impl From<EngineError> for S3Failure {
             | EngineError::Unrecoverable { .. }
             | EngineError::Decode(_)
             | EngineError::UnknownGroup { .. }
+            | EngineError::Panicked
+            | EngineError::CheckpointTooLarge { .. }
             | EngineError::RecordTooLarge { .. } => S3Error::InternalError.into(),
         }
     }
@@ -151,7 +154,7 @@ impl From<EngineError> for S3Failure {
 
 #[cfg(test)]
 mod tests {
-    use super::{ChecksumAlgorithm, EngineError, S3Failure, algorithm_number, algorithm_of};
+    use super::{ChecksumAlgorithm, EngineError, S3Error, S3Failure, algorithm_number, algorithm_of};
 
     #[test]
     fn each_algorithm_has_a_number_of_its_own_and_none_has_zero() {
@@ -159,6 +162,11 @@ mod tests {
             assert_eq!(algorithm_of(algorithm_number(algorithm)), Some(algorithm));
         }
         assert_eq!(algorithm_of(0), None);
+    }
+
+    #[test]
+    fn a_bucket_about_to_go_is_no_absent_bucket() {
+        assert_eq!(S3Failure::from(EngineError::BucketBusy).error, S3Error::OperationAborted);
     }
 
     #[test]

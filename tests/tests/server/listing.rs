@@ -2,6 +2,9 @@
 
 use super::client::call;
 use super::rig::run;
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use crc_fast::{CrcAlgorithm, checksum};
 
 #[test]
 fn keys_are_in_binary_order_and_pages_join_up() {
@@ -70,5 +73,40 @@ fn the_first_version_pages_by_marker() {
         assert_eq!(rolled.elements("Key"), ["d"]);
         assert_eq!(rolled.elements("CommonPrefixes"), ["<Prefix>c/</Prefix>"]);
         assert_eq!(rolled.elements("Owner").len(), 1);
+    });
+}
+
+#[test]
+fn words_longer_than_any_key_find_nothing_or_what_comes_behind_them() {
+    run(|world| async move {
+        let mut client = world.connect().await;
+        client.send(&call("PUT", "/bucket")).await.assert_status(200);
+        let longest = "m".repeat(1024);
+        for key in ["a", longest.as_str(), "z"] {
+            client.send(&call("PUT", &format!("/bucket/{key}")).body("x")).await.assert_status(200);
+        }
+        for key in ["a", "z"] {
+            client
+                .send(&call("POST", &format!("/bucket/{key}")).query("uploads", ""))
+                .await
+                .assert_status(200);
+        }
+        let too_long = "m".repeat(1025);
+        // The token of a page that ended with that name, had there been one.
+        let sum = checksum(CrcAlgorithm::Crc32Iscsi, too_long.as_bytes()).to_le_bytes();
+        let token = URL_SAFE_NO_PAD.encode([&sum[..4], too_long.as_bytes()].concat());
+        let lists = [
+            (call("GET", "/bucket").query("list-type", "2"), "start-after", too_long.as_str()),
+            (call("GET", "/bucket").query("list-type", "2"), "continuation-token", token.as_str()),
+            (call("GET", "/bucket"), "marker", too_long.as_str()),
+            (call("GET", "/bucket").query("versions", ""), "key-marker", too_long.as_str()),
+            (call("GET", "/bucket").query("uploads", ""), "key-marker", too_long.as_str()),
+        ];
+        for (list, marker, value) in lists {
+            let none = client.send(&list.clone().query("prefix", &too_long)).await;
+            assert_eq!(none.assert_status(200).elements("Key"), Vec::<&str>::new(), "{marker}");
+            let behind = client.send(&list.query(marker, value)).await;
+            assert_eq!(behind.assert_status(200).elements("Key"), ["z"], "{marker}");
+        }
     });
 }

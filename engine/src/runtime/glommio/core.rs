@@ -67,8 +67,14 @@ impl Post {
 }
 
 impl Core {
-    pub(super) fn spawn(&self, queue: TaskQueue, main: bool, task: impl Future<Output = ()> + 'static) {
-        let Some(tracked) = self.tasks.track(queue, main, task) else { return };
+    /// `vital`: what the process ends with when the task panics.
+    pub(super) fn spawn(
+        &self,
+        queue: TaskQueue,
+        vital: Option<&'static str>,
+        task: impl Future<Output = ()> + 'static,
+    ) {
+        let Some(tracked) = self.tasks.track(queue, vital, task) else { return };
         let handle = match queue {
             TaskQueue::Foreground => self.foreground,
             TaskQueue::Background => self.background,
@@ -183,7 +189,11 @@ impl Runtime for GlommioRuntime {
     }
 
     fn spawn(&self, queue: TaskQueue, task: impl Future<Output = ()> + 'static) {
-        self.core.spawn(queue, false, task);
+        self.core.spawn(queue, None, task);
+    }
+
+    fn spawn_vital(&self, queue: TaskQueue, name: &'static str, task: impl Future<Output = ()> + 'static) {
+        self.core.spawn(queue, Some(name), task);
     }
 
     async fn yield_now(&self) {

@@ -335,7 +335,7 @@ where
     });
     let runtime = GlommioRuntime { core: Rc::clone(&core) };
     let shared = Arc::clone(&seat.shared);
-    core.spawn(TaskQueue::Foreground, true, async move {
+    core.spawn(TaskQueue::Foreground, Some("the main task"), async move {
         main(runtime.clone()).await;
         if shared.mains_left.fetch_sub(1, Ordering::AcqRel) == 1 {
             runtime.core.notify_others();

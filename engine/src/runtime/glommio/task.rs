@@ -86,8 +86,8 @@ type TaskFuture = Pin<Box<dyn Future<Output = ()>>>;
 struct Task {
     number: u64,
     queue: TaskQueue,
-    /// A panic of the core's main task ends the process.
-    main: bool,
+    /// A panic of a task with this name ends the process.
+    vital: Option<&'static str>,
     future: RefCell<Option<TaskFuture>>,
     state: Arc<TaskWaker>,
     waker: Waker,
@@ -135,7 +135,7 @@ impl Tasks {
     pub(super) fn track(
         self: &Rc<Self>,
         queue: TaskQueue,
-        main: bool,
+        vital: Option<&'static str>,
         future: impl Future<Output = ()> + 'static,
     ) -> Option<Tracked> {
         if self.stopping.get() {
@@ -154,7 +154,7 @@ impl Tasks {
         self.spawned.set(number + 1);
         let waker = Waker::from(Arc::clone(&state));
         let future: TaskFuture = Box::pin(future);
-        let task = Rc::new(Task { number, queue, main, future: RefCell::new(Some(future)), state, waker });
+        let task = Rc::new(Task { number, queue, vital, future: RefCell::new(Some(future)), state, waker });
         self.live.borrow_mut().insert(number, Rc::clone(&task));
         Some(Tracked { tasks: Rc::clone(self), task })
     }
@@ -196,8 +196,8 @@ impl Tasks {
 
     fn report(&self, task: &Task, panic: &(dyn Any + Send)) {
         let message = message_of(panic);
-        if task.main {
-            super::abort("the main task of a core panicked", message);
+        if let Some(name) = task.vital {
+            super::abort(&format!("{name} of a core panicked"), message);
         }
         self.panics.set(self.panics.get() + 1);
         (self.hook)(message);

@@ -67,6 +67,11 @@ impl Runtime for SimRuntime {
         self.core.world.executor.spawn(self.index(), queue, task);
     }
 
+    /// Any panic ends a simulated run.
+    fn spawn_vital(&self, queue: TaskQueue, _name: &'static str, task: impl Future<Output = ()> + 'static) {
+        self.spawn(queue, task);
+    }
+
     async fn yield_now(&self) {
         Yield::new(&self.core.world.executor).await;
     }

@@ -96,7 +96,8 @@ fn documentation() -> Work {
 }
 
 fn seeds(count: u32) -> Work {
-    let invocation = Invocation::new("cargo test --package ashlar-tests --test whole model_conformance::")
+    // The whole workspace, so that the program is the one which the step before has built.
+    let invocation = Invocation::new("cargo test --workspace --test whole model_conformance::")
         .variable("ASHLAR_SEEDS", count.to_string());
     Work::Command(invocation)
 }

@@ -143,16 +143,32 @@ fn a_panic_of_a_main() {
     unreachable!("the process went on: {ended:?}");
 }
 
+/// Likewise.
 #[test]
-fn a_panic_of_a_main_ends_the_process_with_a_line() {
+#[ignore = "ends the process it runs in"]
+fn a_panic_of_a_vital_task() {
+    let ended = launch(config(1, Vec::new()), |runtime| async move {
+        runtime.spawn_vital(TaskQueue::Background, "the example", async { panic!("on purpose") });
+        std::future::pending::<()>().await;
+    });
+    unreachable!("the process went on: {ended:?}");
+}
+
+#[test]
+fn a_panic_of_what_others_rely_on_ends_the_process_with_a_line() {
+    assert_aborts("a_panic_of_a_main", "the main task");
+    assert_aborts("a_panic_of_a_vital_task", "the example");
+}
+
+fn assert_aborts(test: &str, name: &str) {
     let this = std::env::current_exe().unwrap();
-    let name = "runtime::glommio::tests::lifecycle::a_panic_of_a_main";
+    let test = &*format!("runtime::glommio::tests::lifecycle::{test}");
     let ended = std::process::Command::new(this)
-        .args(["--ignored", "--exact", "--nocapture", name])
+        .args(["--ignored", "--exact", "--nocapture", test])
         .output()
         .unwrap();
     assert_eq!(std::os::unix::process::ExitStatusExt::signal(&ended.status), Some(libc::SIGABRT));
     let said = String::from_utf8_lossy(&ended.stderr);
-    assert!(said.contains("ashlar: the main task of a core panicked: "), "{said}");
+    assert!(said.contains(&format!("ashlar: {name} of a core panicked: ")), "{said}");
     assert!(said.contains("on purpose"), "{said}");
 }
