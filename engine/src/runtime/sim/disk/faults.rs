@@ -21,6 +21,7 @@ pub struct FaultPlan {
     /// These writes fail with EIO and leave any of their sectors old or new.
     pub failed_writes: Pick,
     /// These flushes fail with EIO; any un-flushed sector may be lost, and later flushes say nothing of it.
+    /// A durable write on a disk with a volatile cache is a write and a flush.
     pub failed_flushes: Pick,
     /// Factor on every latency.
     pub slowdown: u32,

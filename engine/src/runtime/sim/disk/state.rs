@@ -226,6 +226,12 @@ impl DiskState {
             self.media.write_some(offset, source, durable, &mut self.dice);
             return Err(DeviceError::Io { errno: EIO });
         }
+        let flushes = durability == Durability::Durable && self.config.volatile_cache;
+        if flushes && self.flush_fails() {
+            self.store(offset, source, false);
+            self.media.lose_some(&mut self.dice);
+            return Err(DeviceError::Io { errno: EIO });
+        }
         if self.faults.plan.lost_writes.hits(number, &mut self.dice) {
             self.log.lost.push(range);
             return Ok(());
@@ -279,14 +285,19 @@ impl DiskState {
         if self.dead {
             return Err(DeviceError::Io { errno: EIO });
         }
-        self.faults.flushes += 1;
         self.log.flushes += 1;
-        if self.faults.plan.failed_flushes.hits(self.faults.flushes, &mut self.dice) {
+        if self.flush_fails() {
             self.media.lose_some(&mut self.dice);
             return Err(DeviceError::Io { errno: EIO });
         }
         self.media.settle(sequence);
         Ok(())
+    }
+
+    /// Counts a flush, and says whether the plan lets it fail.
+    fn flush_fails(&mut self) -> bool {
+        self.faults.flushes += 1;
+        self.faults.plan.failed_flushes.hits(self.faults.flushes, &mut self.dice)
     }
 
     fn prepare(&mut self, offset: u64, length: u64) -> Result<(), DeviceError> {

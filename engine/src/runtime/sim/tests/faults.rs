@@ -115,6 +115,20 @@ fn a_failed_flush_is_reported_once_and_may_lose_data() {
 }
 
 #[test]
+fn a_durable_write_fails_with_its_flush() {
+    let mut lost = 0;
+    for seed in 0..40 {
+        let plan = FaultPlan { failed_flushes: Pick::At(vec![1]), ..FaultPlan::default() };
+        let (disk, ()) = with(seed, plan, |runtime, _| async move {
+            assert_eq!(write(&runtime, 0, 1, 1, Durability::Durable).await, Err(EIO));
+            assert_eq!(write(&runtime, 4096, 1, 1, Durability::Durable).await, Ok(()));
+        });
+        lost += usize::from(disk.image_bytes(0..1) == [0]);
+    }
+    assert!((5..35).contains(&lost), "lost {lost} of 40");
+}
+
+#[test]
 fn a_slow_disk_is_slow() {
     let time = |slowdown| {
         let plan = FaultPlan { slowdown, ..FaultPlan::default() };
