@@ -10,8 +10,9 @@ use std::time::Duration;
 
 /// Every device's logical block divides this, bytes.
 const TRANSFER_UNIT: u32 = 4096;
-/// Device probing by the system (udev) takes a lock for a moment when a device appears.
-const LOCK_ATTEMPTS_MAX: u32 = 10;
+/// Device probing by the system (udev) takes a lock for a moment when a device appears, and the kernel takes
+/// a while to close the ring of a server that was killed: three seconds in all.
+const LOCK_ATTEMPTS_MAX: u32 = 150;
 const LOCK_PAUSE: Duration = Duration::from_millis(20);
 /// `BLKGETSIZE64`: bytes of a block device, as an 8-byte number on every 64-bit machine.
 const BLOCK_GET_BYTES: libc::c_ulong = 0x8008_1272;
@@ -99,12 +100,7 @@ impl OpenDevice {
             // On a block device: refuse when a filesystem or another claim holds it.
             flags |= OFlags::EXCL;
         }
-        let fd = match rustix::fs::open(path, flags, Mode::empty()) {
-            Ok(fd) => fd,
-            Err(Errno::BUSY) => return Err(OpenError::InUse),
-            Err(Errno::INVAL) => return Err(OpenError::NoDirectIo),
-            Err(errno) => return Err(errno.into()),
-        };
+        let fd = open_free(path, flags)?;
         let opened = rustix::fs::fstat(&fd)?;
         if (opened.st_mode, opened.st_rdev, opened.st_ino) != (named.st_mode, named.st_rdev, named.st_ino) {
             // Somebody exchanged the name in between.
@@ -149,6 +145,19 @@ impl OpenDevice {
 #[expect(clippy::disallowed_methods, reason = "runs before any core exists, on the starting thread")]
 fn pause() {
     std::thread::sleep(LOCK_PAUSE);
+}
+
+/// Opens, waiting a while for whoever holds a block device to let go.
+fn open_free(path: &Path, flags: OFlags) -> Result<OwnedFd, OpenError> {
+    for _attempt in 1..LOCK_ATTEMPTS_MAX {
+        match rustix::fs::open(path, flags, Mode::empty()) {
+            Ok(fd) => return Ok(fd),
+            Err(Errno::BUSY) => pause(),
+            Err(Errno::INVAL) => return Err(OpenError::NoDirectIo),
+            Err(errno) => return Err(errno.into()),
+        }
+    }
+    Err(OpenError::InUse)
 }
 
 fn lock(fd: impl AsFd) -> Result<(), OpenError> {

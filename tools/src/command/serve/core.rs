@@ -1,10 +1,11 @@
 //! What each core does: start the engine, serve S3, close in order.
 
 use super::keys::Keys;
+use super::watch::watch;
 use ashlar_engine::pool::{CreateOptions, DeviceStanding, create_pool};
-use ashlar_engine::runtime::Runtime as _;
 use ashlar_engine::runtime::native::NativeRuntime;
-use ashlar_engine::{Engine, EngineMesh, EngineOptions, StartReport};
+use ashlar_engine::runtime::{Runtime as _, TaskQueue};
+use ashlar_engine::{Engine, EngineMesh, EngineOptions, StartError, StartReport};
 use ashlar_s3::server::{Served, ServerConfig, serve};
 use rustix::net::{AddressFamily, SocketFlags, SocketType};
 use std::net::SocketAddr;
@@ -116,6 +117,8 @@ pub(super) async fn run_core(runtime: NativeRuntime, mesh: EngineMesh, shared: A
     let started = Engine::start_with(runtime.clone(), mesh, shared.plan.engine).await;
     let (engine, report) = match started {
         Ok(started) => started,
+        // The others only hear that core 0 gave up; why, it says itself.
+        Err(StartError::Abandoned) => return,
         Err(error) => {
             shared.fail(error.to_string());
             return;
@@ -162,6 +165,7 @@ async fn serve_core(
             eprintln!("ashlar: warning: {warning}");
         }
         announce(plan, report);
+        runtime.spawn(TaskQueue::Background, watch(runtime.clone(), engine.clone()));
     }
     let mut config = ServerConfig::new(&plan.region).with_key(&plan.keys.access_key, &plan.keys.secret_key);
     config.base_domains.clone_from(&plan.domains);

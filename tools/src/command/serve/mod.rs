@@ -6,6 +6,7 @@ mod core;
 mod demo;
 mod keys;
 mod memory;
+mod watch;
 
 pub use config::{ConfigError, ServeConfig};
 pub use demo::{DemoError, DemoOptions};

@@ -1,0 +1,103 @@
+//! What an operator should hear of while the server runs: each change of the pool's health, once.
+
+use ashlar_engine::runtime::Runtime;
+use ashlar_engine::{Engine, EngineStatus};
+use std::time::Duration;
+
+/// Between two looks. Health changes rarely, and a look walks over the list of groups.
+const LOOK_PAUSE: Duration = Duration::from_secs(5);
+
+/// Reports on standard error for the life of the server; on core 0, the only one that knows.
+pub(super) async fn watch<R: Runtime>(runtime: R, engine: Engine<R>) {
+    let mut before = engine.status();
+    loop {
+        runtime.sleep(LOOK_PAUSE).await;
+        let now = engine.status();
+        if let (Some(before), Some(now)) = (&before, &now) {
+            for line in changes(before, now) {
+                eprintln!("ashlar: WARNING: {line}");
+            }
+        }
+        before = now;
+    }
+}
+
+/// What has become worse, or was mended, between two looks.
+fn changes(before: &EngineStatus, now: &EngineStatus) -> Vec<String> {
+    let mut lines = Vec::new();
+    let out = now.devices.iter().filter(|device| !device.in_service).count();
+    let spare = usize::from(now.shape.m).saturating_sub(out);
+    for device in now.devices.iter().filter(|device| !device.in_service) {
+        let was_in = before.devices.iter().any(|old| old.index == device.index && old.in_service);
+        if was_in {
+            let why = device.failure.map_or_else(|| "it failed".to_owned(), |error| error.to_string());
+            lines.push(format!(
+                "device {} was taken out of service: {why}; the pool survives {spare} more",
+                device.index
+            ));
+        }
+    }
+    let repaired = now.repaired.saturating_sub(before.repaired);
+    if repaired > 0 {
+        lines.push(format!("{repaired} damaged chunks were found by reads, and written again"));
+    }
+    let failed = now.failed_checkpoints.saturating_sub(before.failed_checkpoints);
+    if failed > 0 {
+        lines.push(format!(
+            "{failed} checkpoints failed; nothing is lost, but the log grows until one succeeds"
+        ));
+    }
+    if now.damaged_runs > before.damaged_runs {
+        lines.push(format!(
+            "{} parts of the index have lost pages: what lies in them cannot be read",
+            now.damaged_runs
+        ));
+    }
+    lines
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use ashlar_disk_format::code::CodeShape;
+    use ashlar_disk_format::units::DeviceIndex;
+    use ashlar_engine::DeviceStatus;
+    use ashlar_engine::runtime::DeviceError;
+
+    fn status() -> EngineStatus {
+        let device = |index| DeviceStatus {
+            index: DeviceIndex(index),
+            bytes: 1 << 30,
+            in_service: true,
+            failure: None,
+        };
+        EngineStatus {
+            shape: CodeShape::new(4, 2).unwrap(),
+            devices: (0..6).map(device).collect(),
+            redundancy: vec![10, 0, 0],
+            capacity_bytes: 1 << 30,
+            free_bytes: 1 << 29,
+            live_bytes: 0,
+            checkpoints: 1,
+            failed_checkpoints: 0,
+            damaged_runs: 0,
+            repaired: 0,
+        }
+    }
+
+    #[test]
+    fn each_change_is_told_once() {
+        let before = status();
+        assert_eq!(changes(&before, &before), Vec::<String>::new());
+        let mut now = status();
+        now.devices[3].in_service = false;
+        now.devices[3].failure = Some(DeviceError::Io { errno: 5 });
+        now.repaired = 2;
+        now.failed_checkpoints = 1;
+        now.damaged_runs = 1;
+        let lines = changes(&before, &now);
+        assert_eq!(lines.len(), 4);
+        assert_eq!(lines[0], "device 3 was taken out of service: device error 5; the pool survives 1 more");
+        assert_eq!(changes(&now, &now), Vec::<String>::new());
+    }
+}
