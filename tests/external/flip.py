@@ -2,13 +2,15 @@
 """Spoils bytes on up to two of six devices while the server is stopped; every object must still come back right.
 
 Most flips go where something is stored: a flip in a hole of the file proves nothing. Flips come one by one, in runs of a
-sector, and as blocks that hold the bytes of another block (a misdirected write).
+sector, and as blocks that hold the bytes of another block (a misdirected write). With `--while-running` bytes change all
+the time, while clients write and read and while a killed server recovers.
 """
 
 import os
 import pathlib
 import random
 import sys
+import threading
 import time
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent))
@@ -74,8 +76,59 @@ def spoiled(block, chance, other):
     return other()
 
 
+class Flipper(threading.Thread):
+    """Spoils places of some devices all the time. It may also undo a write that the server makes to the same block just
+    then, which is a lost write on a device that is spoilt anyway."""
+
+    def __init__(self, devices, seed):
+        super().__init__(daemon=True)
+        self.devices, self.chance, self.stop = devices, random.Random(f"flipper {seed}"), threading.Event()
+        self.changed = 0
+
+    def run(self):
+        """Goes on until told to stop."""
+        while not self.stop.wait(0.05):
+            for path in self.devices:
+                self.changed += spoil(path, self.chance, 50)
+
+
+def while_running(options, folder):
+    """Load and verification, with kills, under constant change."""
+    chance = random.Random(options.seed)
+    server = Server(options.binary, folder, device_size=options.device_size)
+    server.start()
+    flipper = Flipper(chance.sample(server.devices(), DEVICES_LOST_MAX), options.seed)
+    try:
+        load = Load(server, options.seed, 8)
+        flipper.start()
+        for number in range(1, options.rounds + 1):
+            load.begin()
+            time.sleep(chance.uniform(0.5, options.seconds))
+            if number % 2:
+                server.kill()
+                load.end()
+                server.start()
+            else:
+                load.end()
+            count = load.verify()
+            print(f"round {number}: {load.acknowledged()} changes, {flipper.changed} bytes spoilt so far, {count} keys right",
+                  flush=True)
+        assert flipper.is_alive() and flipper.changed > 0, "nothing was spoilt"
+    except Exception:
+        print(f"--- the server's last lines\n{server.tail()}", flush=True)
+        raise
+    finally:
+        flipper.stop.set()
+        flipper.join()
+        server.end()
+    print(f"no wrong byte in {options.rounds} rounds while bytes of two devices changed under the server")
+
+
 def work(options, folder):
     """Load, stop, spoil, start, verify; by turns after an orderly stop and after a kill."""
+    if options.while_running:
+        while_running(options, folder)
+        return
     chance = random.Random(options.seed)
     server = Server(options.binary, folder, device_size=options.device_size)
     server.start()
@@ -110,6 +163,7 @@ def main():
     """Reads the command line and runs."""
     parser = alone.parser(__doc__)
     parser.add_argument("--flips", type=int, default=1000, help="places to spoil on each of two devices")
+    parser.add_argument("--while-running", action="store_true", help="change bytes under a server that works")
     parser.add_argument("--rounds", type=int, default=2)
     parser.add_argument("--seconds", type=float, default=4, help="load before each round")
     parser.add_argument("--device-size", default="1GiB")

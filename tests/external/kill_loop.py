@@ -4,7 +4,7 @@
 Each round: load by many clients, SIGKILL at a random moment, start on the same devices, read every key. Then two of the
 six devices are moved away and every key is read again from the other four; then they come back, and once more. Then other
 two go under load each time, while those of the last time come back with what they held. With `--loop-devices` the pool
-lies on block devices, made by `pool create` and served by `serve --config`.
+lies on block devices, made by `pool create` and served by `serve --config`, and in the end two of them fail under load.
 """
 
 import pathlib
@@ -70,6 +70,27 @@ def swap_devices(server, load, chance, turns):
     load.verify()
 
 
+def shrink_devices(server, load, chance):
+    """Two devices fail one after the other while clients write; nobody may notice, then or after a kill."""
+    failing = chance.sample(server.devices(), DEVICES_LOST_MAX)
+    before = load.acknowledged()
+    load.begin()
+    for path in failing:
+        time.sleep(1)
+        server.loops.shrink(path)
+    time.sleep(2)
+    load.end()
+    load.verify()
+    load.begin()
+    time.sleep(1)
+    server.kill()
+    load.end()
+    server.start()
+    count = load.verify()
+    print(f"{' and '.join(path.name for path in failing)} failed under load: {load.acknowledged() - before} changes "
+          f"meanwhile, {count} keys right, also after a kill", flush=True)
+
+
 def work(options, folder):
     """All rounds, on files or on loop devices."""
     if not options.loop_devices:
@@ -94,6 +115,8 @@ def rounds(options, server):
         assert load.acknowledged() > 0, "nothing was acknowledged: the run proves nothing"
         print(lose_devices(server, load, chance), flush=True)
         swap_devices(server, load, chance, options.swaps)
+        if options.loop_devices:
+            shrink_devices(server, load, chance)
         status = server.stop()
         assert status == 0, f"exit status {status} after SIGTERM"
         server.start()
@@ -114,7 +137,7 @@ def main():
     parser.add_argument("--seconds", type=float, default=6, help="longest time before a kill")
     parser.add_argument("--swaps", type=int, default=3, help="how often two devices go and the last two come back")
     parser.add_argument("--device-size", default="1GiB")
-    parser.add_argument("--loop-devices", action="store_true", help="block devices over files; needs the right to losetup")
+    parser.add_argument("--loop-devices", action="store_true", help="block devices over files; needs root and losetup")
     alone.run(parser.parse_args(), work)
 
 

@@ -50,6 +50,7 @@ OWN_SERVER = [
     ("kill-loop-devices", "kill_loop.py", ["--loop-devices", "--rounds", "2", "--device-size", "512MiB"],
      ["--loop-devices", "--rounds", "10"], []),
     ("flip", "flip.py", ["--flips", "200"], ["--flips", "10000"], []),
+    ("flip-running", "flip.py", ["--while-running", "--rounds", "4"], ["--while-running", "--rounds", "100"], []),
     ("flip-walk", "flip_walk.py", ["--seconds", "60", "--batches", "1000000"], ["--batches", "20000"], []),
     ("memory", "memory.py", ["--small"], [], ["program:/proc/self/status"]),
     ("durable-order", "durable_order.py", ["--turns", "3"], ["--turns", "100"], []),

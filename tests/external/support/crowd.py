@@ -1,7 +1,7 @@
 """Many connections driven by one thread: enough requests in a second to store a hundred thousand objects in a minute.
 
-A job is `(method, key, body)`, and if need be a query and further headers. Every connection has one request under way. The payload
-is not signed, so that signing costs little.
+A job is `(method, key, body)`, and if need be a query and further headers. Every connection has one request under way.
+The payload is not signed, so that signing costs little.
 """
 
 import selectors

@@ -71,6 +71,11 @@ class Loops:
         """The device's node stays, and holds nothing: what the kernel leaves of a device that was pulled."""
         losetup("--detach", device)
 
+    def shrink(self, device):
+        """A device fails in service: the end of its file, and soon all of it, answers with I/O errors."""
+        os.truncate(self.files[device], 0)
+        losetup("--set-capacity", device)
+
     def attach(self, device):
         """The same file at the same device."""
         losetup("--direct-io=on", device, self.files[device])
