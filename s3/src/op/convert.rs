@@ -143,6 +143,7 @@ impl From<EngineError> for S3Failure {
             | EngineError::Unrecoverable { .. }
             | EngineError::Decode(_)
             | EngineError::UnknownGroup { .. }
+            | EngineError::SharedBodyMissing { .. }
             | EngineError::RecordTooLarge { .. } => S3Error::InternalError.into(),
         }
     }
