@@ -13,7 +13,7 @@
 //! | 4 part | bucket, name, upload identity, part u16 big-endian | `PartRecord` |
 //! | 5 shared | shared identity | `SharedRecord` |
 //! | 6 shared reference | shared identity, token u64 big-endian | `SharedRefRecord` |
-//! | 7 unreference | shared identity, token u64 big-endian | `UnrefRecord` |
+//! | 7 unreference | virtual shard u16 big-endian of the object that shared, shared identity, token u64 big-endian | `UnrefRecord` |
 
 use crate::bytes::{Reader, within};
 use crate::constants::{NAME_BYTES_MAX, VIRTUAL_SHARDS};
@@ -188,10 +188,27 @@ pub fn shared_ref_prefix(id: SharedId) -> Vec<u8> {
     identified(Space::SharedRef, id, &[])
 }
 
-/// Key of a sharer that is to be taken off.
+/// Start of the keys of all sharers of all shared bodies.
 #[must_use]
-pub fn unref_key(id: SharedId, token: u64) -> Vec<u8> {
-    identified(Space::Unref, id, &ordered_u64(token))
+pub fn shared_refs_prefix() -> Vec<u8> {
+    vec![Space::SharedRef.number()]
+}
+
+/// Key of a sharer that is to be taken off. It belongs to `vshard`, that of the object which shared: not to
+/// the shared body's owner, which has not been told yet.
+#[must_use]
+pub fn unref_key(vshard: VirtualShard, id: SharedId, token: u64) -> Vec<u8> {
+    let mut key = unrefs_prefix();
+    key.extend_from_slice(&ordered_u16(vshard.0));
+    key.extend_from_slice(&id.0);
+    key.extend_from_slice(&ordered_u64(token));
+    key
+}
+
+/// Start of the keys of all sharers that are to be taken off.
+#[must_use]
+pub fn unrefs_prefix() -> Vec<u8> {
+    vec![Space::Unref.number()]
 }
 
 /// The least key above all keys that begin with `prefix`; `None` when there is none.
@@ -262,7 +279,8 @@ pub fn decode_bucket_key(key: &[u8]) -> Result<String, DecodeError> {
 /// # Errors
 /// [`DecodeError`] by field.
 pub fn decode_shared_key(key: &[u8]) -> Result<SharedId, DecodeError> {
-    let (id, reader) = open_identified(Space::Shared, key)?;
+    let mut reader = open_space(Space::Shared, key)?;
+    let id = read_identity(&mut reader)?;
     reader.finish()?;
     Ok(id)
 }
@@ -272,19 +290,24 @@ pub fn decode_shared_key(key: &[u8]) -> Result<SharedId, DecodeError> {
 /// # Errors
 /// [`DecodeError`] by field.
 pub fn decode_shared_ref_key(key: &[u8]) -> Result<(SharedId, u64), DecodeError> {
-    decode_token_key(Space::SharedRef, key)
+    read_token(open_space(Space::SharedRef, key)?)
 }
 
-/// Identity and token of a key in the space of sharers to be taken off.
+/// Virtual shard, identity and token of a key in the space of sharers to be taken off.
 ///
 /// # Errors
 /// [`DecodeError`] by field.
-pub fn decode_unref_key(key: &[u8]) -> Result<(SharedId, u64), DecodeError> {
-    decode_token_key(Space::Unref, key)
+pub fn decode_unref_key(key: &[u8]) -> Result<(VirtualShard, SharedId, u64), DecodeError> {
+    let mut reader = open_space(Space::Unref, key)?;
+    let vshard = from_ordered_u16(reader.array(Field::VirtualShard)?);
+    within(Structure::Key, Field::VirtualShard, 0..=u64::from(VIRTUAL_SHARDS - 1), u64::from(vshard))?;
+    let (id, token) = read_token(reader)?;
+    Ok((VirtualShard(vshard), id, token))
 }
 
-fn decode_token_key(space: Space, key: &[u8]) -> Result<(SharedId, u64), DecodeError> {
-    let (id, mut reader) = open_identified(space, key)?;
+/// Identity and token, which end a key.
+fn read_token(mut reader: Reader<'_>) -> Result<(SharedId, u64), DecodeError> {
+    let id = read_identity(&mut reader)?;
     let token = from_ordered_u64(reader.array(Field::Key)?);
     reader.finish()?;
     Ok((id, token))
@@ -346,12 +369,11 @@ fn open(space: Space, key: &[u8]) -> Result<(BucketId, Vec<u8>, Reader<'_>), Dec
     Ok((bucket, name, reader))
 }
 
-fn open_identified(space: Space, key: &[u8]) -> Result<(SharedId, Reader<'_>), DecodeError> {
-    let mut reader = open_space(space, key)?;
+fn read_identity(reader: &mut Reader<'_>) -> Result<SharedId, DecodeError> {
     let id = SharedId(reader.array(Field::Key)?);
     let owner = u16::from_le_bytes([id.0[0], id.0[1]]);
     within(Structure::Key, Field::VirtualShard, 0..=u64::from(VIRTUAL_SHARDS - 1), u64::from(owner))?;
-    Ok((id, reader))
+    Ok(id)
 }
 
 fn open_space(space: Space, key: &[u8]) -> Result<Reader<'_>, DecodeError> {
@@ -429,6 +451,25 @@ mod tests {
             prop_assert_eq!(decode_part_key(&key), Ok((bucket, name.clone(), id, part)));
             prop_assert!(key.starts_with(&part_prefix(bucket, &name, id)));
             prop_assert!(decode_object_key(&key).is_err());
+        }
+
+        #[test]
+        fn keys_of_sharing_read_back(
+            owner in 0..VIRTUAL_SHARDS,
+            other in 0..VIRTUAL_SHARDS,
+            unique in any::<[u8; 14]>(),
+            token in any::<u64>(),
+        ) {
+            let id = SharedId::new(VirtualShard(owner), unique);
+            prop_assert_eq!(decode_shared_key(&shared_key(id)), Ok(id));
+            let reference = shared_ref_key(id, token);
+            prop_assert_eq!(decode_shared_ref_key(&reference), Ok((id, token)));
+            prop_assert!(reference.starts_with(&shared_ref_prefix(id)));
+            prop_assert!(reference.starts_with(&shared_refs_prefix()));
+            let key = unref_key(VirtualShard(other), id, token);
+            prop_assert_eq!(decode_unref_key(&key), Ok((VirtualShard(other), id, token)));
+            prop_assert!(key.starts_with(&unrefs_prefix()));
+            prop_assert!(decode_shared_ref_key(&key).is_err());
         }
     }
 

@@ -20,6 +20,7 @@ mod tests {
     use ashlar_disk_format::run_manifest::RunManifest;
     use ashlar_disk_format::segment::SegmentHeader;
     use ashlar_disk_format::superblock::Superblock;
+    use ashlar_disk_format::units::VirtualShard;
     use ashlar_disk_format::value;
     use std::path::PathBuf;
 
@@ -146,7 +147,10 @@ mod tests {
         assert_eq!(part, Ok((f::BUCKET, f::NAME.to_vec(), f::UPLOAD, 258)));
         assert_eq!(key::decode_shared_key(&stored("key_shared")), Ok(f::shared_id()));
         assert_eq!(key::decode_shared_ref_key(&stored("key_shared_ref")), Ok((f::shared_id(), 9)));
-        assert_eq!(key::decode_unref_key(&stored("key_unref")), Ok((f::shared_id(), 9)));
+        assert_eq!(
+            key::decode_unref_key(&stored("key_unref")),
+            Ok((VirtualShard(0x0456), f::shared_id(), 9))
+        );
     }
 
     /// The stored bytes of an image.

@@ -52,7 +52,9 @@ mod tests {
         );
         note(key::decode_shared_key(bytes).map(key::shared_key).is_ok());
         note(key::decode_shared_ref_key(bytes).map(|(id, token)| key::shared_ref_key(id, token)).is_ok());
-        note(key::decode_unref_key(bytes).map(|(id, token)| key::unref_key(id, token)).is_ok());
+        note(
+            key::decode_unref_key(bytes).map(|(vshard, id, token)| key::unref_key(vshard, id, token)).is_ok(),
+        );
         // Not counted: a part page has no magic, so that many short byte strings are one.
         if let Ok(parts) = part_page::decode(bytes) {
             assert_eq!(part_page::encode(&parts), bytes);

@@ -3,6 +3,7 @@
 use crate::buffer::AllocationError;
 use crate::runtime::DeviceError;
 use ashlar_disk_format::error::DecodeError;
+use ashlar_disk_format::key::SharedId;
 use ashlar_disk_format::units::{DeviceIndex, Generation, GroupId, RowOffset};
 
 /// An engine operation failed and changed nothing that was acknowledged.
@@ -36,6 +37,11 @@ pub enum EngineError {
         group: GroupId,
         /// The generation asked for.
         generation: Generation,
+    },
+    /// A record names a shared body that does not exist: a log row that was acknowledged is lost.
+    SharedBodyMissing {
+        /// The body.
+        id: SharedId,
     },
     /// No free segments are left for this kind of write. Reads and deletes go on.
     Full,
@@ -105,6 +111,7 @@ impl std::fmt::Display for EngineError {
             Self::UnknownGroup { group, generation } => {
                 write!(f, "no group {} of generation {:#x}", group.0, generation.0)
             }
+            Self::SharedBodyMissing { id } => write!(f, "shared body {:02x?} does not exist", id.0),
             Self::Full => write!(f, "no free segments are left"),
             Self::Overloaded(error) => write!(f, "overloaded: {error}"),
             Self::CheckpointTooLarge { found, limit } => {

@@ -1,6 +1,7 @@
 //! Every bound of the engine, in one place, with the relations that must hold between them.
 
 use ashlar_disk_format::constants::{HEIGHT_MAX_BYTES, WRITE_UNIT};
+use std::time::Duration;
 
 /// All buffers of one row together, bytes; a body in progress holds those of one row more than
 /// [`BODY_ROWS_IN_FLIGHT`]. 4+2 gives chunks of 256 KiB: 1 MiB of data in 1.5 MiB of buffers.
@@ -29,6 +30,19 @@ pub(crate) const SYSTEM_CALLS_MAX: usize = 512;
 /// Copies that one core makes at a time: each holds buffers of what it reads while it waits for those of
 /// what it writes.
 pub(crate) const COPIES_MAX: usize = 4;
+/// Smaller bodies are written again when they are copied: they ride in the log row of their record, where
+/// sharing would cost more rows than it saves bytes.
+pub(crate) const SHARE_BYTES_MIN: u64 = SMALL_BODY_BYTES_MAX as u64 + 1;
+/// Copies by reference that one core has under way, until their references are confirmed.
+pub(crate) const SHARES_MAX: usize = 128;
+/// Questions for addresses of shared bodies that one core asks under the lock of a key.
+pub(crate) const HELD_QUESTIONS_MAX: usize = 64;
+/// Unreferences sent, or references asked about, at a time by one core.
+pub(crate) const SHARING_PAGE: usize = 32;
+/// Pause before what failed of them is tried again; it doubles from the first to the second.
+pub(crate) const SHARING_PAUSE_MIN: Duration = Duration::from_secs(1);
+/// See [`SHARING_PAUSE_MIN`].
+pub(crate) const SHARING_PAUSE_MAX: Duration = Duration::from_secs(64);
 /// Extents read ahead of the sender by one reader.
 pub(crate) const READ_AHEAD_EXTENTS: usize = 4;
 /// Rows one body may have in flight to the devices while it fills the next.
@@ -60,3 +74,5 @@ pub(crate) const PARTS_MAX: usize = 10_000;
 const _: () = assert!(CHUNK_BYTES_MAX <= HEIGHT_MAX_BYTES);
 const _: () = assert!(SMALL_BODY_BYTES_MAX <= NARROW_PAYLOAD_BYTES_MAX);
 const _: () = assert!(RECORD_BYTES_MAX <= CHUNK_BYTES_MAX as usize);
+// What sharing may ask of other cores at once leaves places for what answering takes.
+const _: () = assert!(SHARES_MAX + HELD_QUESTIONS_MAX + 2 * SHARING_PAGE <= SYSTEM_CALLS_MAX.div_ceil(2));

@@ -4,6 +4,7 @@ use crate::check::{Ledger, Outcome};
 use crate::driver::{send, view};
 use crate::model::{Body, Content, Tag};
 use crate::rig::SimEngine;
+use ashlar_engine::Object;
 use ashlar_engine::error::EngineError;
 use ashlar_engine::runtime::{Runtime as _, TaskQueue};
 use ashlar_engine::sync::{Answer, answer};
@@ -45,11 +46,13 @@ pub struct Habits {
     pub size_max: u64,
     /// Out of ten operations, so many delete.
     pub deletes: u32,
+    /// And so many copy one key to another.
+    pub copies: u32,
 }
 
 impl Default for Habits {
     fn default() -> Self {
-        Self { operations: 12, keys: 12, size_max: 700_000, deletes: 2 }
+        Self { operations: 12, keys: 12, size_max: 700_000, deletes: 2, copies: 0 }
     }
 }
 
@@ -125,6 +128,9 @@ impl Work {
         let content = Content { seed, length: length.min(habits.size_max) };
         if drawn < habits.deletes {
             self.delete(engine, &key).await;
+        } else if drawn < habits.deletes + habits.copies {
+            let source = format!("key/{}", random.random_range(0..habits.keys)).into_bytes();
+            self.copy(engine, &source, &key).await;
         } else if drawn == 9 {
             self.multipart(engine, &key, content, random.random_range(0..4_u32) == 0).await;
         } else {
@@ -179,6 +185,25 @@ impl Work {
             engine.delete(&bucket, key, Condition::default()).await
         };
         let result = result.await;
+        self.end(key, change, result)
+    }
+
+    /// Copies what is at one key to another; true when that was acknowledged, or there was nothing to copy.
+    pub async fn copy(&self, engine: &SimEngine, source: &[u8], key: &[u8]) -> bool {
+        let Some(bucket) = engine.bucket(BUCKET) else { return false };
+        let object = match engine.lookup(&bucket, source).await {
+            Ok(Some(object)) => object,
+            Ok(None) => return true,
+            Err(error) => {
+                self.inner.borrow_mut().failed.push(error);
+                return false;
+            }
+        };
+        let number = number_of(&object);
+        let change = self.begin(key, Outcome::Present(number));
+        let etag = object.etag().clone();
+        let meta = ObjectMeta { etag, checksum: None, metadata: object.metadata().to_vec() };
+        let result = engine.copy(&object, &bucket, key, meta, Condition::default()).await;
         self.end(key, change, result)
     }
 
@@ -304,6 +329,12 @@ pub async fn settle(engine: &SimEngine) {
         assert_eq!(made, Ok(()));
         engine.runtime().sleep(std::time::Duration::from_secs(1)).await;
     }
+}
+
+/// The number of an object, by its metadata.
+fn number_of(object: &Object) -> u64 {
+    let text = object.metadata().first().map(|header| String::from_utf8_lossy(&header.value).into_owned());
+    text.and_then(|text| text.parse().ok()).unwrap_or(u64::MAX)
 }
 
 fn meta(tag: Tag, number: u64) -> ObjectMeta {

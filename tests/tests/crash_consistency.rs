@@ -24,6 +24,9 @@ const LOSSES: [Loss; 6] =
 /// What an empty store may still hold: its index and its last checkpoint.
 const EMPTY_BYTES: u64 = 64 << 10;
 
+/// The least body that copies share.
+const SHARED_FROM: u64 = (64 << 10) + 1;
+
 /// A step of a history.
 #[derive(Clone)]
 enum Step {
@@ -95,6 +98,61 @@ fn short() -> Vec<Step> {
     ]
 }
 
+/// Copies, and everything that may happen to sources and targets. No body is put twice.
+fn copying() -> Vec<Step> {
+    let copy = |source: &str, key: &str, condition| {
+        Step::Do(Operation::Copy {
+            source: ("one".into(), source.into()),
+            bucket: "one".into(),
+            key: key.into(),
+            condition,
+        })
+    };
+    let delete = |key: &str| {
+        Step::Do(Operation::Delete { bucket: "one".into(), key: key.into(), condition: Condition::NONE })
+    };
+    let part = |part, seed, length| {
+        let content = Content { seed, length };
+        Step::Do(Operation::PutPart { upload: UploadName(1), number: part, content })
+    };
+    vec![
+        Step::Do(Operation::CreateBucket { bucket: "one".into() }),
+        put("large", 1, 150_000),
+        copy("large", "copy", Condition::NONE),
+        copy("copy", "again", Condition::NONE),
+        Step::Checkpoint,
+        put("small", 2, 70_000),
+        copy("large", "small", Condition::NONE),
+        copy("large", "small", Condition::ABSENT),
+        delete("large"),
+        copy("again", "again", Condition::NONE),
+        put("copy", 3, 90_000),
+        copy("copy", "large", Condition::NONE),
+        Step::Do(Operation::CreateUpload {
+            bucket: "one".into(),
+            key: b"made".to_vec(),
+            upload: UploadName(1),
+            metadata: 77,
+        }),
+        part(1, 7, 80_000),
+        part(2, 8, 100),
+        Step::Do(Operation::Complete {
+            upload: UploadName(1),
+            parts: vec![1, 2],
+            wrong_part: false,
+            condition: Condition::NONE,
+        }),
+        copy("made", "small", Condition::NONE),
+        Step::Checkpoint,
+        delete("copy"),
+        copy("made", "made", Condition::NONE),
+        delete("again"),
+        // Over those that share, the last of them too: what is replaced stays until it is.
+        put("small", 9, 1000),
+        put("made", 10, 2000),
+    ]
+}
+
 /// What a client of an interrupted history knows.
 #[derive(Clone, Default)]
 struct Progress {
@@ -143,7 +201,7 @@ async fn check(engines: &[SimEngine], progress: &Shared, driver: &Rc<RefCell<Dri
 
 #[expect(clippy::await_holding_refcell_ref, reason = "the driver is used by this task only")]
 async fn differs(engines: &[SimEngine], model: &mut Store, driver: &Rc<RefCell<Driver>>) -> Option<String> {
-    let keys = ["small", "large", "copy", "made", "dropped"].map(|key| key.as_bytes().to_vec());
+    let keys = ["small", "large", "copy", "again", "made", "dropped"].map(|key| key.as_bytes().to_vec());
     for (operation, engine) in questions(model, &keys, 2).into_iter().zip(engines.iter().cycle()) {
         let expected = model.apply(&operation);
         let found = match driver.borrow_mut().apply(engine, &operation).await {
@@ -155,6 +213,15 @@ async fn differs(engines: &[SimEngine], model: &mut Store, driver: &Rc<RefCell<D
         }
     }
     None
+}
+
+/// Once what the crash left is cleared up, exactly the bytes of the model live: shared ones once.
+async fn space(engines: &[SimEngine], model: &Store) {
+    settle(&engines[0]).await;
+    let bodies = model.body_bytes(SHARED_FROM);
+    let live = engines[0].status().unwrap().live_bytes;
+    let allowed = bodies..bodies + EMPTY_BYTES;
+    assert!(allowed.contains(&live), "{live} bytes live, not in {allowed:?}");
 }
 
 /// Empties the store and sees that the ledger of live bytes says so.
@@ -184,10 +251,12 @@ fn restore(rig: &Rig, snapshots: &[DiskSnapshot]) {
 }
 
 /// The history with a cut; what its client knows.
-fn interrupted(rig: &Rig, boot: &Boot) -> (Shared, Rc<RefCell<Driver>>, u64, Outcome) {
+fn interrupted(rig: &Rig, boot: &Boot, steps: &[Step]) -> (Shared, Rc<RefCell<Driver>>, u64, Outcome) {
     let (progress, driver) = (Shared::default(), Rc::<RefCell<Driver>>::default());
     let (shared, own) = (Rc::clone(&progress), Rc::clone(&driver));
-    let ended = rig.boot(boot, move |engines| play(engines, short(), Rc::clone(&shared), Rc::clone(&own)));
+    let steps = steps.to_vec();
+    let ended =
+        rig.boot(boot, move |engines| play(engines, steps.clone(), Rc::clone(&shared), Rc::clone(&own)));
     (progress, driver, ended.writes, ended.outcome)
 }
 
@@ -197,7 +266,8 @@ fn recovered(rig: &Rig, boot: &Boot, progress: &Shared, driver: &Rc<RefCell<Driv
     let ended = rig.boot(boot, move |engines| {
         let (shared, own) = (Rc::clone(&shared), Rc::clone(&own));
         async move {
-            let model = check(&engines, &shared, &own).await;
+            let model = Box::pin(check(&engines, &shared, &own)).await;
+            space(&engines, &model).await;
             drain(&engines, &model).await;
         }
     });
@@ -206,11 +276,11 @@ fn recovered(rig: &Rig, boot: &Boot, progress: &Shared, driver: &Rc<RefCell<Driv
 }
 
 /// Cuts at every write, inside and behind it, of the short history, every `stride`-th of them.
-fn every_write(shape: &str, disks: usize, cores: u16, stride: usize) {
+fn every_write(steps: &[Step], shape: &str, disks: usize, cores: u16, stride: usize) {
     let rig = Rig::flash(shape, disks, 64 << 20);
     let fresh = snapshot(&rig);
     let seed = u64::from(cores);
-    let (.., writes, outcome) = interrupted(&rig, &Boot { cores, seed, ..Boot::default() });
+    let (.., writes, outcome) = interrupted(&rig, &Boot { cores, seed, ..Boot::default() }, steps);
     assert_eq!(outcome, Outcome::Finished);
     let mut moments = 0;
     for (number, position) in (1..=writes).zip(0_usize..).step_by(stride) {
@@ -219,7 +289,7 @@ fn every_write(shape: &str, disks: usize, cores: u16, stride: usize) {
             let loss = LOSSES[(position + turn) % LOSSES.len()];
             let what = format!("{shape} on {cores} cores, {cut:?}, {loss:?}");
             let boot = Boot { cores, seed, cut: Some(cut), loss, ..Boot::default() };
-            let (progress, driver, _, outcome) = interrupted(&rig, &boot);
+            let (progress, driver, _, outcome) = interrupted(&rig, &boot, steps);
             assert!(matches!(outcome, Outcome::PowerCut { .. }), "{what}: {outcome:?}");
             // As many cores, more, or fewer.
             let next = [cores, cores + 2, 1][position % 3];
@@ -233,17 +303,27 @@ fn every_write(shape: &str, disks: usize, cores: u16, stride: usize) {
 
 #[test]
 fn a_cut_at_every_write_with_one_core() {
-    every_write("2+1", 3, 1, 1);
+    every_write(&short(), "2+1", 3, 1, 1);
 }
 
 #[test]
 fn a_cut_at_every_write_with_two_cores() {
-    every_write("1+1", 3, 2, 1);
+    every_write(&short(), "1+1", 3, 2, 1);
 }
 
 #[test]
 fn a_cut_at_many_writes_of_a_wide_code() {
-    every_write("4+2", 6, 2, 5);
+    every_write(&short(), "4+2", 6, 2, 5);
+}
+
+#[test]
+fn a_cut_at_every_write_of_copies() {
+    every_write(&copying(), "1+1", 2, 2, 1);
+}
+
+#[test]
+fn a_cut_at_many_writes_of_copies_among_many_cores() {
+    every_write(&copying(), "2+1", 4, 7, 3);
 }
 
 /// The power goes in the history, again while the store recovers, and devices are missing in the end.
@@ -251,14 +331,15 @@ fn a_cut_at_many_writes_of_a_wide_code() {
 fn a_cut_during_recovery_after_a_cut() {
     let rig = Rig::flash("2+2", 5, 64 << 20);
     let fresh = snapshot(&rig);
-    let (.., writes, _) = interrupted(&rig, &Boot { seed: 9, ..Boot::default() });
+    let steps = [short(), copying()];
+    let (.., writes, _) = interrupted(&rig, &Boot { seed: 9, ..Boot::default() }, &steps[0]);
     let mut random = ChaCha8Rng::seed_from_u64(4);
     for round in 0..60_u64 {
         restore(&rig, &fresh);
         let loss = LOSSES[random.random_range(0..LOSSES.len())];
         let cut = Some(CutAt::InsideWrite(random.random_range(1..=writes)));
         let boot = Boot { seed: 9, cut, loss, ..Boot::default() };
-        let (progress, driver, ..) = interrupted(&rig, &boot);
+        let (progress, driver, ..) = interrupted(&rig, &boot, &steps[usize::from(round % 2 == 1)]);
         let mut what = format!("round {round}: {cut:?} {loss:?}");
         for again in 0..3 {
             let cut = Some(CutAt::InsideWrite(random.random_range(1..60)));
@@ -338,8 +419,12 @@ fn what_a_recovery_decided_stays() {
     }
 }
 
+fn busy() -> Habits {
+    Habits { operations: 30, ..Habits::default() }
+}
+
 /// Many lives of one pool, each cut off under the load of several clients.
-fn many_lives(seed: u64, shape: &str, disks: usize, lives: u64, missing_max: usize) {
+fn many_lives(seed: u64, shape: &str, disks: usize, lives: u64, missing_max: usize, habits: Habits) {
     let rig = Rig::flash(shape, disks, 160 << 20);
     let work = Work::new();
     let mut random = ChaCha8Rng::seed_from_u64(seed);
@@ -363,7 +448,6 @@ fn many_lives(seed: u64, shape: &str, disks: usize, lives: u64, missing_max: usi
                 work.bucket(&engines[0]).await;
                 work.verify(&engines).await;
                 let pause = engines[0].checkpoint();
-                let habits = Habits { operations: 30, ..Habits::default() };
                 let load = work.run(&engines, seed * 100 + life, 4, habits);
                 let (made, ()) = futures_util::future::join(pause, load).await;
                 assert_eq!(made, Ok(()));
@@ -393,12 +477,20 @@ fn many_lives(seed: u64, shape: &str, disks: usize, lives: u64, missing_max: usi
 
 #[test]
 fn many_lives_of_one_pool() {
-    many_lives(1, "2+1", 4, 25, 0);
-    many_lives(2, "1+1", 2, 25, 0);
+    many_lives(1, "2+1", 4, 25, 0, busy());
+    many_lives(2, "1+1", 2, 25, 0, busy());
 }
 
 #[test]
 fn many_lives_with_devices_missing() {
-    many_lives(3, "2+2", 5, 25, 2);
-    many_lives(4, "4+2", 6, 20, 2);
+    many_lives(3, "2+2", 5, 25, 2, busy());
+    many_lives(4, "4+2", 6, 20, 2, busy());
+}
+
+#[test]
+fn many_lives_that_copy() {
+    let habits = Habits { operations: 30, keys: 8, copies: 5, deletes: 2, size_max: 300_000 };
+    many_lives(5, "2+1", 4, 20, 0, habits);
+    many_lives(6, "1+1", 2, 20, 0, habits);
+    many_lives(7, "2+2", 5, 15, 2, habits);
 }

@@ -15,7 +15,7 @@ use std::time::Duration;
 const MIB: u64 = 1 << 20;
 
 fn habits() -> Habits {
-    Habits { operations: 6, deletes: 1, size_max: 250_000, ..Habits::default() }
+    Habits { operations: 6, deletes: 1, copies: 2, size_max: 250_000, ..Habits::default() }
 }
 
 /// One life in which `scenario` runs, and what was acknowledged before is still there in the beginning.

@@ -13,6 +13,7 @@ use ashlar_engine::runtime::sim::Loss;
 use ashlar_tests::check::compare;
 use ashlar_tests::driver::{Driver, questions};
 use ashlar_tests::generate::Swarm;
+use ashlar_tests::load::settle;
 use ashlar_tests::model::{Operation, Store};
 use ashlar_tests::rig::{Boot, Rig, SimEngine};
 use rand::{RngExt as _, SeedableRng as _};
@@ -22,10 +23,17 @@ use std::rc::Rc;
 
 const SEEDS: u64 = 30;
 const OPERATIONS: usize = 150;
+/// Of the seeds, so many are played with copies too.
+const COPY_SEEDS: usize = 10;
+/// The least body that copies share.
+const SHARED_FROM: u64 = (64 << 10) + 1;
+/// What index, checkpoint and extent pages may take beside the bodies.
+const OTHER_BYTES: u64 = 64 << 10;
 
 /// What the lives of one history share.
 struct History {
     swarm: Swarm,
+    copying: bool,
     model: Store,
     driver: Driver,
     random: ChaCha8Rng,
@@ -63,13 +71,28 @@ fn the_engine_answers_as_the_model_does() {
     }
 }
 
+/// Copies share their bytes: what lives is what the model holds, each body once.
+#[test]
+fn copies_answer_as_the_model_does_and_take_no_space() {
+    for seed in seeds().into_iter().take(COPY_SEEDS) {
+        println!("ASHLAR_SEED={seed}");
+        let _named = Named(seed);
+        play(seed, Swarm::copying(seed, 700_000), true);
+    }
+}
+
 fn run(seed: u64) {
+    play(seed, Swarm::new(seed, 4 << 20), false);
+}
+
+fn play(seed: u64, swarm: Swarm, copying: bool) {
     let mut random = ChaCha8Rng::seed_from_u64(seed ^ 0x5EED);
     let codes = [("1+0", 1), ("1+1", 2), ("2+1", 3), ("4+2", 6), ("1+2", 4), ("5+1", 7), ("3+2", 5)];
     let (shape, least) = codes[random.random_range(0..codes.len())];
     let rig = Rig::flash(shape, least + random.random_range(0..2), 160 << 20);
     let history = Rc::new(RefCell::new(Some(History {
-        swarm: Swarm::new(seed, 4 << 20),
+        swarm,
+        copying,
         model: Store::default(),
         driver: Driver::default(),
         random,
@@ -138,7 +161,19 @@ fn note(history: &mut History, operation: &Operation) {
     }
 }
 
+/// Once everything that was begun is over, exactly what the model holds lives.
+async fn check_space(engines: &[SimEngine], history: &History) {
+    settle(&engines[0]).await;
+    let bodies = history.model.body_bytes(SHARED_FROM);
+    let live = engines[0].status().unwrap().live_bytes;
+    let allowed = bodies..bodies + OTHER_BYTES;
+    assert!(allowed.contains(&live), "after {}: {live} bytes live, not in {allowed:?}", history.done);
+}
+
 async fn check_all(engines: &[SimEngine], history: &mut History) {
+    if history.copying {
+        check_space(engines, history).await;
+    }
     for operation in questions(&history.model, &history.keys, history.uploads) {
         let expected = history.model.apply(&operation);
         let engine = &engines[history.random.random_range(0..engines.len())];

@@ -24,7 +24,7 @@ fuzz_target!(|data: &[u8]| {
     if let Ok((id, token)) = key::decode_shared_ref_key(data) {
         assert_eq!(key::shared_ref_key(id, token), data);
     }
-    if let Ok((id, token)) = key::decode_unref_key(data) {
-        assert_eq!(key::unref_key(id, token), data);
+    if let Ok((vshard, id, token)) = key::decode_unref_key(data) {
+        assert_eq!(key::unref_key(vshard, id, token), data);
     }
 });

@@ -9,7 +9,8 @@ use crate::runtime::{Runtime, WallTime};
 use crate::sync::OpGuard;
 use crate::types::{Checksum, Etag, Metadata};
 use ashlar_disk_format::part_page;
-use ashlar_disk_format::value::{ObjectRecord, PartInfo, PartTable};
+use ashlar_disk_format::units::BucketId;
+use ashlar_disk_format::value::{BodyEntry, ObjectRecord, PartInfo, PartTable, SharedRecord};
 use std::ops::Range;
 use std::rc::Rc;
 
@@ -88,6 +89,9 @@ impl<R: Runtime> BodyWriter<R> {
 #[derive(Debug)]
 pub struct Object {
     pub(super) record: Box<ObjectRecord>,
+    /// Where its bytes are, when the record says that they are shared.
+    pub(super) shared: Option<Box<SharedRecord>>,
+    pub(super) bucket: BucketId,
     pub(super) key: Vec<u8>,
     pub(super) guard: Rc<OpGuard>,
 }
@@ -142,6 +146,11 @@ impl Object {
         &self.key
     }
 
+    /// Where its bytes are.
+    fn entries(&self) -> &[BodyEntry] {
+        self.shared.as_ref().map_or(&self.record.body.0, |shared| &shared.body.0)
+    }
+
     /// Made by a multipart upload.
     #[must_use]
     pub fn is_multipart(&self) -> bool {
@@ -194,7 +203,7 @@ impl<R: Runtime> Engine<R> {
         assert!(range.end <= object.size(), "range lies inside the object");
         let view = Rc::clone(&self.shard.view);
         ObjectReader {
-            stream: ExtentStream::new(view, &object.record.body.0, range),
+            stream: ExtentStream::new(view, object.entries(), range),
             _guard: Rc::clone(&object.guard),
         }
     }

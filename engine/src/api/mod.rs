@@ -5,6 +5,7 @@
 
 mod body;
 mod buckets;
+mod copy;
 mod objects;
 mod status;
 mod uploads;

@@ -1,17 +1,12 @@
-//! Objects: publish, look up, delete, list, copy.
+//! Objects: publish, look up, delete, list.
 
 use super::body::{Body, Object};
 use super::{Engine, unexpected};
-use crate::body::BodyPlace;
-use crate::body::BodySpace;
 use crate::error::EngineError;
-use crate::limits::{LIST_MAX, PARTS_INLINE_MAX, PARTS_PER_PAGE};
-use crate::number::to_u32;
+use crate::limits::LIST_MAX;
 use crate::runtime::{CoreId, Runtime};
-use crate::shard::{ListCall, PublishCall, Reply, Request};
+use crate::shard::{ListCall, PublishCall, Reply, Request, SharingStep, shared_by};
 use crate::types::{Bucket, Condition, ListEntry, ListPage, ListQuery, ObjectMeta, Published};
-use ashlar_disk_format::part_page;
-use ashlar_disk_format::value::PartTable;
 use futures_util::future::join_all;
 use std::rc::Rc;
 
@@ -41,8 +36,7 @@ impl<R: Runtime> Engine<R> {
         };
         let owner = self.shard.router.object(bucket.id, key);
         let reply = self.ask_holding(owner, Request::Publish(Box::new(call)), [Some(own), guard]).await;
-        let Reply::Published(published) = reply? else { return Err(unexpected()) };
-        Ok(published)
+        published(reply?)
     }
 
     /// The object of a key.
@@ -52,12 +46,33 @@ impl<R: Runtime> Engine<R> {
     pub async fn lookup(&self, bucket: &Bucket, key: &[u8]) -> Result<Option<Object>, EngineError> {
         let guard = Rc::new(self.enter()?);
         let owner = self.shard.router.object(bucket.id, key);
+        let object = |record, shared| Object { record, shared, bucket: bucket.id, key: key.to_vec(), guard };
         let Reply::Object(record) =
             self.ask(owner, Request::Lookup { bucket: bucket.id, key: key.to_vec() }).await?
         else {
             return Err(unexpected());
         };
-        Ok(record.map(|record| Object { record, key: key.to_vec(), guard }))
+        let Some(record) = record else { return Ok(None) };
+        let Some((id, _)) = shared_by(&record) else { return Ok(Some(object(record, None))) };
+        let body_owner = self.shard.router.core(id.vshard());
+        let question = Request::Sharing(SharingStep::Where(id));
+        let Reply::Where(shared) = self.ask(body_owner, question).await? else {
+            return Err(unexpected());
+        };
+        if let Some(shared) = shared {
+            if shared.size != record.size {
+                return Err(EngineError::SharedBodyMissing { id });
+            }
+            return Ok(Some(object(record, Some(shared))));
+        }
+        // The body died between the two questions, so the object was replaced or deleted. Its owner answers
+        // both at once.
+        let held = Request::LookupHeld { bucket: bucket.id, key: key.to_vec() };
+        let Reply::Held(held) = self.ask(owner, held).await? else { return Err(unexpected()) };
+        Ok(held.map(|held| {
+            let (record, shared) = *held;
+            object(Box::new(record), shared.map(Box::new))
+        }))
     }
 
     /// Deletes a key; true when it had an object. Works on a full pool.
@@ -98,48 +113,15 @@ impl<R: Runtime> Engine<R> {
         }
         Ok(merge(pages, max))
     }
+}
 
-    /// Gives `key` the bytes of `source`, under its own metadata. A multipart object stays one.
-    ///
-    /// # Errors
-    /// As publishing, and as reading the source.
-    pub async fn copy(
-        &self,
-        source: &Object,
-        bucket: &Bucket,
-        key: &[u8],
-        meta: ObjectMeta,
-        condition: Condition,
-    ) -> Result<Published, EngineError> {
-        let _place = self.copy_place().await;
-        let mut writer = self.begin_body(Some(source.size()))?;
-        let mut reader = self.read(source, 0..source.size());
-        while let Some(slice) = reader.next().await? {
-            writer.write(slice.bytes()).await?;
-        }
-        let mut body = writer.finish().await?;
-        let infos = self.part_infos(source).await?;
-        body.parts = if infos.is_empty() {
-            PartTable::None
-        } else if infos.len() <= PARTS_INLINE_MAX {
-            PartTable::Inline(infos)
-        } else {
-            let pages: Vec<Vec<u8>> = infos.chunks(PARTS_PER_PAGE).map(part_page::encode).collect();
-            let extents = self.shard.body_pages.place(&pages).await?;
-            let mut held = BodySpace::default();
-            for extent in &extents {
-                held.add(extent);
-            }
-            if let BodyPlace::Stored { space, .. } = &mut body.place {
-                space.merge(&held);
-            } else {
-                // More parts than fit a record, all together small: only empty parts do that.
-                return Err(EngineError::InvalidPart);
-            }
-            PartTable::Page { count: to_u32(infos.len()), extents }
-        };
-        self.publish(bucket, key, body, meta, condition).await
+/// The owner's answer to a publication.
+pub(super) fn published(reply: Reply) -> Result<Published, EngineError> {
+    if let Reply::Refused(error) = reply {
+        return Err(error);
     }
+    let Reply::Published(published) = reply else { return Err(unexpected()) };
+    Ok(published)
 }
 
 /// Merges the cores' shares: the first `max` entries in order, equal prefixes once.

@@ -89,7 +89,8 @@ impl<R: Runtime> ExtentStream<R> {
                     let entries = ExtentPage::decode(bytes.bytes())?.entries;
                     self.pending.extend(entries.into_iter().rev());
                 }
-                BodyEntry::Shared { .. } => return Ok(None),
+                // Its address was looked up before; here it stands only in what another build wrote.
+                BodyEntry::Shared { id, .. } => return Err(EngineError::SharedBodyMissing { id }),
             }
         }
         Ok(None)

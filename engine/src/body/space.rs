@@ -74,6 +74,7 @@ pub(crate) async fn walk_body<R: Runtime>(
                     Err(other) => return Err(other),
                 }
             }
+            // Counted at the shared record, where its addresses stand.
             BodyEntry::Shared { .. } => {}
         }
     }

@@ -6,7 +6,9 @@ use crate::error::EngineError;
 use crate::mesh::Post;
 use crate::pool::{PoolLink, PoolReply, PoolRequest, PoolView};
 use crate::runtime::{CoreId, Device, Runtime, TaskQueue};
-use crate::shard::{Reply, Request, Shard, ShardSeed, ShardSizes, run_committer};
+use crate::shard::{
+    Reply, Request, Shard, ShardSeed, ShardSizes, ask_about_references, run_committer, send_unreferences,
+};
 use crate::sync::{Event, answer};
 use ashlar_disk_format::layout::DeviceLayout;
 use futures_util::future::LocalBoxFuture;
@@ -167,6 +169,9 @@ impl<R: Runtime> Node<R> {
                 Ok(Reply::Done)
             }
             Request::Serve => {
+                let shard = self.shard()?;
+                self.runtime.spawn(TaskQueue::Background, send_unreferences(Rc::clone(&shard)));
+                self.runtime.spawn(TaskQueue::Background, ask_about_references(shard));
                 self.move_to(Stage::Serving);
                 Ok(Reply::Done)
             }
@@ -242,7 +247,7 @@ impl<R: Runtime> Node<R> {
 async fn operate<R: Runtime>(shard: &Rc<Shard<R>>, request: Request) -> Result<Reply, EngineError> {
     match request {
         Request::Lookup { bucket, key } => Ok(Reply::Object(shard.lookup(bucket, &key).await?)),
-        Request::Publish(call) => Ok(Reply::Published(shard.publish(*call).await?)),
+        Request::Publish(call) => shard.publish(*call).await,
         Request::Delete { bucket, key, condition } => {
             Ok(Reply::Existed(shard.delete(bucket, &key, &condition).await?))
         }
@@ -263,6 +268,8 @@ async fn operate<R: Runtime>(shard: &Rc<Shard<R>>, request: Request) -> Result<R
             shard.abort_upload(bucket, &key, id).await?;
             Ok(Reply::Done)
         }
+        Request::LookupHeld { bucket, key } => Ok(Reply::Held(shard.lookup_held(bucket, &key).await?)),
+        Request::Sharing(step) => shard.sharing_step(step).await,
         Request::Bucket(step) => shard.bucket_step(step).await,
         Request::Pool(_)
         | Request::Seed(_)

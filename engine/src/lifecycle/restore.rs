@@ -12,7 +12,7 @@ use ashlar_disk_format::key::{
 };
 use ashlar_disk_format::record::{Batch, Mutation};
 use ashlar_disk_format::units::{GroupId, RowOffset};
-use ashlar_disk_format::value::{BodyEntry, decode_object, decode_part};
+use ashlar_disk_format::value::{BodyEntry, decode_object, decode_part, decode_shared};
 use std::collections::BTreeMap;
 use std::ops::Bound;
 use std::rc::Rc;
@@ -37,9 +37,8 @@ fn meaning(key: &[u8], value: &[u8]) -> Result<Meaning, EngineError> {
             Meaning { entries: Vec::new(), counts: Some(counts) }
         }
         Space::Part => Meaning { entries: decode_part(value)?.body.0, counts: None },
-        Space::Bucket | Space::Shared | Space::SharedRef | Space::Unref => {
-            Meaning { entries: Vec::new(), counts: None }
-        }
+        Space::Shared => Meaning { entries: decode_shared(value)?.body.0, counts: None },
+        Space::Bucket | Space::SharedRef | Space::Unref => Meaning { entries: Vec::new(), counts: None },
     })
 }
 
@@ -68,6 +67,20 @@ impl<R: Runtime> Shard<R> {
         mutation: Mutation,
         ends: &mut BTreeMap<GroupId, RowOffset>,
     ) -> Result<(), EngineError> {
+        let old = match self.index.get(&mutation.key).await {
+            Ok(old) => old,
+            // What stood there cannot be read; what the log says now stands in its place, and the
+            // space of the old one stays counted.
+            Err(error) if error.is_damage() => {
+                self.unreleased.set(self.unreleased.get() + 1);
+                None
+            }
+            Err(other) => return Err(other),
+        };
+        if old.is_some() && old.as_deref() == mutation.value.as_deref() {
+            // Said again, as that of a shared body with each new reference: its pages need not be read.
+            return Ok(());
+        }
         if let Some(value) = &mutation.value {
             let new = meaning(&mutation.key, value)?;
             let space = self.replay_space(&new, 1).await?;
@@ -76,16 +89,9 @@ impl<R: Runtime> Shard<R> {
                 *known = (*known).max(end);
             }
         }
-        match self.index.get(&mutation.key).await {
-            Ok(Some(old)) => {
-                let old = meaning(&mutation.key, &old)?;
-                self.replay_space(&old, -1).await?;
-            }
-            Ok(None) => {}
-            // What stood there cannot be read; what the log says now stands in its place, and the
-            // space of the old one stays counted.
-            Err(error) if error.is_damage() => self.unreleased.set(self.unreleased.get() + 1),
-            Err(other) => return Err(other),
+        if let Some(old) = old {
+            let old = meaning(&mutation.key, &old)?;
+            self.replay_space(&old, -1).await?;
         }
         self.index.put(&mutation.key, mutation.value.map(Rc::from));
         Ok(())

@@ -9,9 +9,10 @@ use crate::types::{
     UploadInit, UploadPage, UploadQuery,
 };
 use ashlar_disk_format::checkpoint::{BucketCounter, LogPosition, RunRef};
+use ashlar_disk_format::key::SharedId;
 use ashlar_disk_format::record::Batch;
 use ashlar_disk_format::units::{BucketId, DeviceIndex, GroupId, RowOffset, VirtualShard};
-use ashlar_disk_format::value::{BucketRecord, Checksum, ObjectRecord, PartTable};
+use ashlar_disk_format::value::{BucketRecord, Checksum, ObjectRecord, PartTable, SharedRecord};
 use std::collections::BTreeMap;
 
 /// Publish an object.
@@ -24,6 +25,49 @@ pub(crate) struct PublishCall {
     pub(crate) meta: ObjectMeta,
     pub(crate) condition: Condition,
     pub(crate) parts: PartTable,
+}
+
+/// An object that uses a shared body, by one reference.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Sharer {
+    pub(crate) bucket: BucketId,
+    pub(crate) key: Vec<u8>,
+}
+
+/// Turn the body of an object into a shared one, and refer to it for another object.
+#[derive(Debug)]
+pub(crate) struct ShareCall {
+    pub(crate) source: Sharer,
+    /// Of the record that was looked up: another one is not meant.
+    pub(crate) sequence: u64,
+    pub(crate) target: Sharer,
+}
+
+/// What cores ask each other about shared bodies.
+#[derive(Debug)]
+pub(crate) enum SharingStep {
+    /// To the owner of a body: where is it?
+    Where(SharedId),
+    /// To the owner of the source: share its bytes with another object.
+    Share(Box<ShareCall>),
+    /// To the owner of a body: this object refers to it too.
+    Refer { id: SharedId, target: Sharer },
+    /// To the owner of a body: the objects of these references are published.
+    Confirm { id: SharedId, tokens: Vec<u64> },
+    /// To the owner of a body: no record names this reference any more.
+    Drop { id: SharedId, token: u64 },
+    /// To the owner of an object: does its record name this reference?
+    Names { sharer: Sharer, id: SharedId, token: u64 },
+}
+
+/// A reference that was made for a copy.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Shared {
+    pub(crate) id: SharedId,
+    /// Of the copy.
+    pub(crate) token: u64,
+    /// Of the source, when it was turned in the same step.
+    pub(crate) source: Option<u64>,
 }
 
 /// Store a part.
@@ -150,6 +194,12 @@ pub(crate) enum Request {
         bucket: BucketId,
         query: Box<UploadQuery>,
     },
+    /// The record of a key and the body that it shares, both of one moment.
+    LookupHeld {
+        bucket: BucketId,
+        key: Vec<u8>,
+    },
+    Sharing(SharingStep),
     Complete(Box<CompleteCall>),
     Abort {
         bucket: BucketId,
@@ -201,6 +251,8 @@ impl Request {
                     | Self::PutPart(_)
                     | Self::Complete(_)
                     | Self::Abort { .. }
+                    | Self::LookupHeld { .. }
+                    | Self::Sharing(SharingStep::Share(_) | SharingStep::Refer { .. })
                     | Self::Bucket(BucketStep::Create { .. } | BucketStep::Delete { .. })
             );
         if by_client { Lane::Client } else { Lane::System }
@@ -215,6 +267,7 @@ impl Request {
                 | Self::Upload { .. }
                 | Self::ListParts { .. }
                 | Self::ListUploads { .. }
+                | Self::Sharing(SharingStep::Where(_))
         )
     }
 }
@@ -223,10 +276,17 @@ impl Request {
 #[derive(Debug)]
 pub(crate) enum Reply {
     Done,
+    /// It may still be found at the next start, when it was a change that its log did not take.
     Failed(EngineError),
+    /// Nothing was changed, and nothing will be found.
+    Refused(EngineError),
     Pool(PoolReply),
     Object(Option<Box<ObjectRecord>>),
     Published(Published),
+    Held(Option<Box<(ObjectRecord, Option<SharedRecord>)>>),
+    Where(Option<Box<SharedRecord>>),
+    Shared(Option<Shared>),
+    Names(bool),
     Existed(bool),
     Listed(ListPage),
     UploadCreated(UploadId),

@@ -1,7 +1,8 @@
 //! Look up, publish and delete objects on their owner core.
 
 use super::commit::{Change, Payload, Planned, PlannedValue};
-use super::message::PublishCall;
+use super::message::{PublishCall, Reply};
+use super::sharing::unref_of;
 use super::state::{CounterDelta, Shard};
 use crate::body::{BodyPlace, BodySpace};
 use crate::error::EngineError;
@@ -73,17 +74,27 @@ impl<R: Runtime> Shard<R> {
         Ok(Some(Box::new(decode_object(&value)?)))
     }
 
-    /// Publishes an object; the old one, if any, dies in the same step.
-    pub(crate) async fn publish(self: &Rc<Self>, call: PublishCall) -> Result<Published, EngineError> {
-        let _changing = self.changing.enter();
+    /// What a publication replaces, if it may go ahead. The key is locked.
+    async fn replaced_by(&self, call: &PublishCall) -> Result<Option<Box<ObjectRecord>>, EngineError> {
         if self.low.get() {
             return Err(EngineError::Full);
         }
-        let index_key = object_key(call.bucket, &call.key);
-        let _lock = self.locks.lock(&index_key).await;
         self.live_bucket(call.bucket)?;
         let current = self.lookup(call.bucket, &call.key).await?;
         check_condition(&call.condition, current.as_ref().map(|record| &record.etag))?;
+        Ok(current)
+    }
+
+    /// Publishes an object; the old one, if any, dies in the same step. An error of the log is no
+    /// refusal: the object may be found at the next start.
+    pub(crate) async fn publish(self: &Rc<Self>, call: PublishCall) -> Result<Reply, EngineError> {
+        let _changing = self.changing.enter();
+        let index_key = object_key(call.bucket, &call.key);
+        let _lock = self.locks.lock(&index_key).await;
+        let current = match self.replaced_by(&call).await {
+            Ok(current) => current,
+            Err(error) => return Ok(Reply::Refused(error)),
+        };
         let modified = self.view.runtime.wall();
         let (body, payload, hold) = placed(call.body);
         let record = ObjectRecord {
@@ -109,9 +120,12 @@ impl<R: Runtime> Shard<R> {
         };
         let release = current.as_deref().map(held_by).unwrap_or_default();
         let shard = virtual_shard(call.bucket, &call.key);
+        let unref = current.as_deref().and_then(|record| unref_of(shard, record));
+        let mutations =
+            std::iter::once(Planned::Put { key: index_key.clone(), value }).chain(unref).collect();
         self.submit(|answer| Change {
             shard,
-            mutations: vec![Planned::Put { key: index_key.clone(), value }],
+            mutations,
             payload,
             hold,
             release,
@@ -119,7 +133,8 @@ impl<R: Runtime> Shard<R> {
             answer,
         })
         .await?;
-        Ok(Published { modified, replaced: current.is_some() })
+        self.unreferenced(current.as_deref());
+        Ok(Reply::Published(Published { modified, replaced: current.is_some() }))
     }
 
     /// Deletes a key; true when there was one.
@@ -136,9 +151,11 @@ impl<R: Runtime> Shard<R> {
         let Some(current) = self.lookup(bucket, key).await? else { return Ok(false) };
         check_condition(condition, Some(&current.etag))?;
         let counters = CounterDelta { bucket, objects: -1, bytes: -to_i64(current.size), uploads: 0 };
+        let shard = virtual_shard(bucket, key);
+        let unref = unref_of(shard, &current);
         self.submit(|answer| Change {
-            shard: virtual_shard(bucket, key),
-            mutations: vec![Planned::Delete { key: index_key.clone() }],
+            shard,
+            mutations: std::iter::once(Planned::Delete { key: index_key.clone() }).chain(unref).collect(),
             payload: None,
             hold: BodySpace::default(),
             release: held_by(&current),
@@ -146,6 +163,7 @@ impl<R: Runtime> Shard<R> {
             answer,
         })
         .await?;
+        self.unreferenced(Some(&current));
         Ok(true)
     }
 }

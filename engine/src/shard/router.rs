@@ -64,7 +64,7 @@ pub(crate) fn vshard_of_key(key: &[u8]) -> VirtualShard {
         Space::Part => decode_part_key(key).ok().map(|(bucket, name, _, _)| virtual_shard(bucket, &name)),
         Space::Shared => decode_shared_key(key).ok().map(|id| id.vshard()),
         Space::SharedRef => decode_shared_ref_key(key).ok().map(|(id, _)| id.vshard()),
-        Space::Unref => decode_unref_key(key).ok().map(|(id, _)| id.vshard()),
+        Space::Unref => decode_unref_key(key).ok().map(|(shard, _, _)| shard),
     };
     shard.unwrap_or(VirtualShard(0))
 }
@@ -72,6 +72,16 @@ pub(crate) fn vshard_of_key(key: &[u8]) -> VirtualShard {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use ashlar_disk_format::key::{SharedId, shared_key, shared_ref_key, unref_key};
+
+    #[test]
+    fn what_is_to_be_done_about_a_shared_body_lies_with_who_does_it() {
+        let (body, sharer) = (VirtualShard(7), VirtualShard(4000));
+        let id = SharedId::new(body, [1; 14]);
+        assert_eq!(vshard_of_key(&shared_key(id)), body);
+        assert_eq!(vshard_of_key(&shared_ref_key(id, 1)), body);
+        assert_eq!(vshard_of_key(&unref_key(sharer, id, 1)), sharer);
+    }
 
     #[test]
     fn every_shard_has_the_owner_whose_range_holds_it() {

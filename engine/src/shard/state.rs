@@ -7,7 +7,7 @@ use super::router::{Router, vshard_of_key};
 use crate::body::walk_body;
 use crate::error::EngineError;
 use crate::index::{Index, IndexOptions};
-use crate::limits::{CHECKPOINT_LOG_BYTES, COPIES_MAX};
+use crate::limits::{CHECKPOINT_LOG_BYTES, COPIES_MAX, HELD_QUESTIONS_MAX, SHARES_MAX};
 use crate::log::LogWriter;
 use crate::mesh::Post;
 use crate::pool::{PoolView, Side};
@@ -60,6 +60,10 @@ pub(crate) struct Shard<R: Runtime> {
     /// Held for one row, or for the instant in which a checkpoint falls between two.
     pub(crate) turn: Limit,
     pub(crate) copies: Limit,
+    pub(crate) shares: Limit,
+    pub(super) held_questions: Limit,
+    /// Unreferences were written that are to be sent.
+    pub(super) unrefs_written: Event,
     pub(crate) buckets: RefCell<BTreeMap<String, Rc<Bucket>>>,
     pub(crate) bucket_ids: RefCell<BTreeMap<BucketId, Rc<Bucket>>>,
     pub(crate) frozen: RefCell<BTreeSet<BucketId>>,
@@ -77,6 +81,7 @@ pub(crate) struct Shard<R: Runtime> {
     stopped: Cell<bool>,
     next_sequence: Cell<u64>,
     next_bucket: Cell<u32>,
+    next_share: Cell<u32>,
     /// Releases whose extent pages could not be read: space that stays counted as live.
     pub(crate) unreleased: Cell<u64>,
 }
@@ -164,6 +169,9 @@ impl<R: Runtime> Shard<R> {
             queue_filled,
             turn: Limit::new(1),
             copies: Limit::new(COPIES_MAX),
+            shares: Limit::new(SHARES_MAX),
+            held_questions: Limit::new(HELD_QUESTIONS_MAX),
+            unrefs_written: Event::new(),
             buckets: RefCell::default(),
             bucket_ids: RefCell::default(),
             frozen: RefCell::default(),
@@ -180,6 +188,7 @@ impl<R: Runtime> Shard<R> {
             stopped: Cell::new(false),
             next_sequence: Cell::new(sequence),
             next_bucket: Cell::new(0),
+            next_share: Cell::new(0),
             unreleased: Cell::new(0),
         }))
     }
@@ -203,6 +212,14 @@ impl<R: Runtime> Shard<R> {
         let below = counter.checked_mul(u32::from(self.view.runtime.cores()))?;
         let below = below.checked_add(u32::from(self.core().0))?;
         Some(BucketId((u64::from(self.view.facts.epoch.0) << 32) | u64::from(below)))
+    }
+
+    /// A number for a shared body or a reference; this core gives none twice in a mount. `None` after four
+    /// thousand million.
+    pub(super) fn next_share(&self) -> Option<u32> {
+        let next = self.next_share.get();
+        self.next_share.set(next.checked_add(1)?);
+        Some(next)
     }
 
     /// An operation begins: it is refused once the engine is closing.
@@ -255,6 +272,7 @@ impl<R: Runtime> Shard<R> {
             match entry {
                 BodyEntry::Data(extent) => self.view.ledger.release(side, [&extent]),
                 page @ BodyEntry::Page { .. } => deep.push(page),
+                // Its reference is taken off by an unreference in the same batch.
                 BodyEntry::Shared { .. } => {}
             }
         }

@@ -4,6 +4,7 @@
 use super::commit::{Change, Planned, PlannedValue};
 use super::message::{CompleteCall, PartCall};
 use super::objects::{check_condition, held_by, milliseconds, placed, wall_time};
+use super::sharing::unref_of;
 use super::state::{CounterDelta, Shard};
 use crate::body::{BodySpace, build_tree};
 use crate::error::EngineError;
@@ -269,13 +270,16 @@ impl<R: Runtime> Shard<R> {
             uploads: -1,
         };
         let value = PlannedValue::Ready(encode_object(&record));
+        let shard = virtual_shard(bucket, key);
+        let mut mutations = vec![
+            Planned::Put { key: object.clone(), value },
+            Planned::Delete { key: upload.clone() },
+            Planned::DeletePrefix { prefix, keys },
+        ];
+        mutations.extend(current.as_deref().and_then(|record| unref_of(shard, record)));
         self.submit(|answer| Change {
-            shard: virtual_shard(bucket, key),
-            mutations: vec![
-                Planned::Put { key: object.clone(), value },
-                Planned::Delete { key: upload.clone() },
-                Planned::DeletePrefix { prefix, keys },
-            ],
+            shard,
+            mutations,
             payload: None,
             hold,
             release,
@@ -283,6 +287,7 @@ impl<R: Runtime> Shard<R> {
             answer,
         })
         .await?;
+        self.unreferenced(current.as_deref());
         Ok(Published { modified, replaced: current.is_some() })
     }
 

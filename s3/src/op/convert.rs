@@ -147,6 +147,7 @@ impl From<EngineError> for S3Failure {
             | EngineError::UnknownGroup { .. }
             | EngineError::Panicked
             | EngineError::CheckpointTooLarge { .. }
+            | EngineError::SharedBodyMissing { .. }
             | EngineError::RecordTooLarge { .. } => S3Error::InternalError.into(),
         }
     }

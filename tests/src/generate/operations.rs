@@ -14,6 +14,8 @@ pub struct Swarm {
     weights: Vec<(Kind, u32)>,
     size_max: u64,
     upload_count: u32,
+    /// No two bodies have the same bytes, unless one is a copy of the other.
+    distinct: bool,
     /// What the store should hold, so that conditions sometimes hold and parts are sometimes the right ones.
     model: Store,
 }
@@ -51,7 +53,17 @@ impl Swarm {
             })
             .collect();
         weights.push((Kind::Put, 5));
-        Self { random, keys, weights, size_max, upload_count: 0, model: Store::default() }
+        Self { random, keys, weights, size_max, upload_count: 0, distinct: false, model: Store::default() }
+    }
+
+    /// A run that mostly copies, overwrites and deletes few keys. Bodies that are equal are copies.
+    #[must_use]
+    pub fn copying(seed: u64, size_max: u64) -> Self {
+        let mut random = ChaCha8Rng::seed_from_u64(seed);
+        let key_count = random.random_range(2..16);
+        let keys = KeyPool::new(&mut random, key_count);
+        let weights = COPYING.to_vec();
+        Self { random, keys, weights, size_max, upload_count: 0, distinct: true, model: Store::default() }
     }
 
     /// The next operation.
@@ -158,6 +170,11 @@ impl Swarm {
     }
 
     fn content(&mut self) -> Content {
+        if self.distinct {
+            // Large enough to be shared, most of them.
+            let length = size(&mut self.random, self.size_max).max(self.random.random_range(0..200_000));
+            return Content { seed: self.random.random(), length };
+        }
         // Few seeds, so that different objects sometimes have the same tag.
         let seed = self.random.random_range(0..1000);
         Content { seed, length: size(&mut self.random, self.size_max) }
@@ -261,6 +278,19 @@ const KINDS: [(Kind, u32); 13] = [
     (Kind::ListParts, 2),
     (Kind::ListUploads, 2),
     (Kind::Complete, 6),
+    (Kind::Abort, 1),
+];
+
+/// How often each kind comes in a run of copies.
+const COPYING: [(Kind, u32); 9] = [
+    (Kind::CreateBucket, 1),
+    (Kind::Put, 6),
+    (Kind::Get, 6),
+    (Kind::Delete, 8),
+    (Kind::Copy, 20),
+    (Kind::CreateUpload, 1),
+    (Kind::PutPart, 3),
+    (Kind::Complete, 2),
     (Kind::Abort, 1),
 ];
 

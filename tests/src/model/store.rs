@@ -103,6 +103,28 @@ impl Store {
         parts.get(&number).map(Content::md5)
     }
 
+    /// Bytes of all bodies and parts. Objects of at least `shared_from` bytes that are equal count once: to be asked
+    /// only when such objects are copies of each other.
+    #[must_use]
+    pub fn body_bytes(&self, shared_from: u64) -> u64 {
+        let mut seen: Vec<&Body> = Vec::new();
+        let mut bytes = 0;
+        for bucket in self.buckets.values() {
+            for object in bucket.objects.values() {
+                if object.body.length() >= shared_from {
+                    if seen.contains(&&object.body) {
+                        continue;
+                    }
+                    seen.push(&object.body);
+                }
+                bytes += object.body.length();
+            }
+            let parts = bucket.uploads.values().flat_map(|upload| upload.parts.values());
+            bytes += parts.map(|content| content.length).sum::<u64>();
+        }
+        bytes
+    }
+
     fn bucket(&mut self, name: &str) -> Result<&mut Bucket, Vec<Refusal>> {
         self.buckets.get_mut(name).ok_or_else(|| vec![Refusal::NoSuchBucket])
     }
@@ -336,6 +358,20 @@ mod tests {
             let Reply::Object(view) = store.apply(&get) else { panic!("not read") };
             assert_eq!(view.bytes, content(0).bytes(wanted));
         }
+    }
+
+    #[test]
+    fn bytes_that_copies_share_count_once() {
+        let mut store = with_bucket();
+        store.apply(&put("k", 1, Condition::NONE));
+        store.apply(&put("other", 2, Condition::NONE));
+        for target in ["c", "d"] {
+            let source = (B.to_owned(), b"k".to_vec());
+            let key = target.into();
+            store.apply(&Operation::Copy { source, bucket: B.into(), key, condition: Condition::NONE });
+        }
+        assert_eq!(store.body_bytes(0), 101 + 102);
+        assert_eq!(store.body_bytes(102), 3 * 101 + 102);
     }
 
     #[test]

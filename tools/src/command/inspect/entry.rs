@@ -5,7 +5,10 @@ use ashlar_disk_format::key::{
     Space, decode_bucket_key, decode_object_key, decode_part_key, decode_shared_key, decode_shared_ref_key,
     decode_unref_key, decode_upload_key,
 };
-use ashlar_disk_format::value::{ValueKind, decode_bucket, decode_object, decode_part, value_kind};
+use ashlar_disk_format::value::{
+    BodyEntry, ValueKind, decode_bucket, decode_object, decode_part, decode_shared, decode_shared_ref,
+    decode_unref, value_kind,
+};
 
 /// What a key names; for one that cannot be read, why and its bytes.
 pub(super) fn key_text(key: &[u8]) -> String {
@@ -38,8 +41,8 @@ fn parse_key(key: &[u8]) -> Result<String, DecodeError> {
             format!("shared reference {} {token}", hex::encode(id.0))
         }
         Space::Unref => {
-            let (id, token) = decode_unref_key(key)?;
-            format!("unreference {} {token}", hex::encode(id.0))
+            let (vshard, id, token) = decode_unref_key(key)?;
+            format!("unreference {} {token} of virtual shard {}", hex::encode(id.0), vshard.0)
         }
     })
 }
@@ -50,11 +53,54 @@ fn parse_value(value: &[u8]) -> Result<String, DecodeError> {
         ValueKind::Object => {
             let object = decode_object(value)?;
             let extents = object.extents().count();
-            format!("object of {} bytes, {extents} extents", object.size)
+            let shared: Vec<String> = object.body.0.iter().filter_map(shared_text).collect();
+            format!("object of {} bytes, {extents} extents{}", object.size, shared.concat())
         }
         ValueKind::Part => format!("part of {} bytes", decode_part(value)?.size),
-        kind @ (ValueKind::Upload | ValueKind::Shared | ValueKind::SharedRef | ValueKind::Unref) => {
-            format!("{kind:?}, {} bytes", value.len()).to_lowercase()
+        ValueKind::Shared => {
+            let shared = decode_shared(value)?;
+            format!("shared body of {} bytes, {} extents", shared.size, shared.body.extents().count())
         }
+        ValueKind::SharedRef => {
+            let reference = decode_shared_ref(value)?;
+            let state = if reference.confirmed { "confirmed" } else { "not confirmed" };
+            format!("of {}/{}, {state}", reference.bucket, reference.key.escape_ascii())
+        }
+        ValueKind::Unref => {
+            let unref = decode_unref(value)?;
+            format!("takes {} off {}", unref.token, hex::encode(unref.id.0))
+        }
+        ValueKind::Upload => format!("upload, {} bytes", value.len()),
     })
+}
+
+/// Which shared body an entry names, by which reference.
+fn shared_text(entry: &BodyEntry) -> Option<String> {
+    match entry {
+        BodyEntry::Shared { id, token, .. } => {
+            Some(format!(", shares {} by reference {token}", hex::encode(id.0)))
+        }
+        BodyEntry::Data(_) | BodyEntry::Page { .. } => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use ashlar_disk_format::key::{SharedId, shared_key, shared_ref_key, unref_key};
+    use ashlar_disk_format::units::{BucketId, VirtualShard};
+    use ashlar_disk_format::value::{SharedRefRecord, UnrefRecord, encode_shared_ref, encode_unref};
+
+    #[test]
+    fn sharing_is_shown() {
+        let id = SharedId::new(VirtualShard(0x0123), [0xab; 14]);
+        let name = format!("2301{}", "ab".repeat(14));
+        assert_eq!(key_text(&shared_key(id)), format!("shared {name}"));
+        assert_eq!(key_text(&shared_ref_key(id, 9)), format!("shared reference {name} 9"));
+        let key = unref_key(VirtualShard(5), id, 9);
+        assert_eq!(key_text(&key), format!("unreference {name} 9 of virtual shard 5"));
+        let reference = SharedRefRecord { bucket: BucketId(3), key: b"k\n".to_vec(), confirmed: false };
+        assert_eq!(value_text(&encode_shared_ref(&reference)), "of 3/k\\n, not confirmed");
+        assert_eq!(value_text(&encode_unref(&UnrefRecord { id, token: 9 })), format!("takes 9 off {name}"));
+    }
 }
