@@ -84,7 +84,8 @@ const CHECKPOINT_GROUP_BYTES: u64 = 96;
 const CHECKPOINT_MEMBER_BYTES: u64 = 16;
 /// Of the groups that a checkpoint may lie in, those that the list of groups may fill: the rest is for the
 /// list of runs, and for groups that are partly used already.
-const CHECKPOINT_GROUPS: u64 = CHECKPOINT_GROUPS_MAX as u64 / 2;
+const CHECKPOINT_GROUPS: u64 = 8;
+const _: () = assert!(CHECKPOINT_GROUPS < CHECKPOINT_GROUPS_MAX as u64);
 
 /// The smallest power of two times `segment_bytes` with which a checkpoint fits into the groups that it may
 /// lie in, for devices of `bytes` together.
@@ -100,6 +101,15 @@ fn enough_segment_bytes(bytes: u64, shape: CodeShape, segment_bytes: u64) -> u64
         }
         enough *= 2;
     }
+}
+
+fn check_segments(bytes: u64, shape: CodeShape, segment_bytes: u64) -> Result<(), CreateError> {
+    // Sizes that no layout takes are refused where devices are laid out.
+    let needed = enough_segment_bytes(bytes, shape, segment_bytes.max(SEGMENT_BYTES_MIN));
+    if segment_bytes >= SEGMENT_BYTES_MIN && needed > segment_bytes {
+        return Err(CreateError::SegmentsTooSmall { found: segment_bytes, needed });
+    }
+    Ok(())
 }
 
 fn to_u64(count: usize) -> u64 {
@@ -123,10 +133,7 @@ pub async fn create_pool<R: Runtime>(runtime: &R, options: &CreateOptions) -> Re
         if devices.iter().any(|device| device.info().rotational) { Media::Disk } else { Media::Flash };
     let segment_bytes = options.segment_bytes.unwrap_or_else(|| default_segment_bytes(smallest, media));
     let bytes = devices.iter().map(|device| device.info().bytes).fold(0, u64::saturating_add);
-    let enough = enough_segment_bytes(bytes, options.shape, segment_bytes.max(SEGMENT_BYTES_MIN));
-    if segment_bytes >= SEGMENT_BYTES_MIN && enough > segment_bytes {
-        return Err(CreateError::SegmentsTooSmall { found: segment_bytes, needed: enough });
-    }
+    check_segments(bytes, options.shape, segment_bytes)?;
     let pool = PoolId(random_id(runtime));
     let mut slots = Vec::new();
     let mut entries = Vec::new();
