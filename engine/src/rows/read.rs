@@ -178,7 +178,7 @@ mod tests {
             (Field::Row, Extent { row: RowOffset(u32::MAX), ..good.clone() }),
             (Field::DataCount, Extent { member: 2, data_count: 3, ..good.clone() }),
             (Field::Length, Extent { length: 4096, ..good.clone() }),
-            (Field::Crcs, Extent { crcs: Vec::new(), ..good.clone() }),
+            (Field::Crcs, Extent { crcs: Vec::new(), ..good }),
         ];
         for (field, extent) in refused {
             let found = fits(&extent, &group, SEGMENT_BYTES);
