@@ -1,6 +1,7 @@
 //! Every bound of the engine, in one place, with the relations that must hold between them.
 
 use ashlar_disk_format::constants::{HEIGHT_MAX_BYTES, WRITE_UNIT};
+use std::time::Duration;
 
 /// All buffers of one row together, bytes: what one body in progress holds of the arena.
 /// 4+2 gives chunks of 256 KiB, 1 MiB of data; 500 uploads fit the default memory.
@@ -29,6 +30,11 @@ pub(crate) const SYSTEM_CALLS_MAX: usize = 512;
 /// Copies that one core makes at a time: each holds buffers of what it reads while it waits for those of
 /// what it writes.
 pub(crate) const COPIES_MAX: usize = 4;
+/// How long a reader goes on before it looks its object up again, so that space can come back behind it.
+pub(crate) const READER_RENEWAL: Duration = Duration::from_secs(5);
+/// How long the bytes of an object that was deleted or replaced are kept for those who read it, from when
+/// they notice: until then no space at all comes back.
+pub(crate) const READER_GRACE: Duration = Duration::from_secs(60);
 /// Extents read ahead of the sender by one reader.
 pub(crate) const READ_AHEAD_EXTENTS: usize = 4;
 /// Rows one body may have in flight to the devices while it fills the next.

@@ -5,6 +5,7 @@
 
 mod body;
 mod buckets;
+mod hold;
 mod objects;
 mod status;
 mod uploads;

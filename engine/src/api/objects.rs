@@ -1,6 +1,7 @@
 //! Objects: publish, look up, delete, list, copy.
 
 use super::body::{Body, Object};
+use super::hold::Hold;
 use super::{Engine, unexpected};
 use crate::body::BodyPlace;
 use crate::body::BodySpace;
@@ -13,7 +14,6 @@ use crate::types::{Bucket, Condition, ListEntry, ListPage, ListQuery, ObjectMeta
 use ashlar_disk_format::part_page;
 use ashlar_disk_format::value::PartTable;
 use futures_util::future::join_all;
-use std::rc::Rc;
 
 impl<R: Runtime> Engine<R> {
     /// Gives a key a new object; durable when this returns.
@@ -50,14 +50,18 @@ impl<R: Runtime> Engine<R> {
     /// # Errors
     /// When the index cannot be read.
     pub async fn lookup(&self, bucket: &Bucket, key: &[u8]) -> Result<Option<Object>, EngineError> {
-        let guard = Rc::new(self.enter()?);
+        let guard = self.enter()?;
         let owner = self.shard.router.object(bucket.id, key);
         let Reply::Object(record) =
             self.ask(owner, Request::Lookup { bucket: bucket.id, key: key.to_vec() }).await?
         else {
             return Err(unexpected());
         };
-        Ok(record.map(|record| Object { record, key: key.to_vec(), guard }))
+        let now = self.runtime().now();
+        Ok(record.map(|record| {
+            let hold = Hold::new(bucket.id, key, record.sequence, guard, now);
+            Object { record, hold }
+        }))
     }
 
     /// Deletes a key; true when it had an object. Works on a full pool.
