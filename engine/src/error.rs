@@ -73,6 +73,8 @@ pub enum EngineError {
     BucketExists,
     /// The bucket holds objects.
     BucketNotEmpty,
+    /// The object was deleted or replaced while it was read, too long ago to keep its bytes.
+    Superseded,
     /// The key does not exist.
     NoSuchKey,
     /// The upload does not exist, or is finished.
@@ -126,6 +128,7 @@ impl std::fmt::Display for EngineError {
             Self::BucketBusy => write!(f, "bucket is being deleted"),
             Self::BucketExists => write!(f, "bucket exists"),
             Self::BucketNotEmpty => write!(f, "bucket is not empty"),
+            Self::Superseded => write!(f, "the object was deleted or replaced a good while ago"),
             Self::NoSuchKey => write!(f, "no such key"),
             Self::NoSuchUpload => write!(f, "no such upload"),
             Self::InvalidPart => write!(f, "a named part is missing or another"),

@@ -43,6 +43,11 @@ pub(crate) const SHARING_PAGE: usize = 32;
 pub(crate) const SHARING_PAUSE_MIN: Duration = Duration::from_secs(1);
 /// See [`SHARING_PAUSE_MIN`].
 pub(crate) const SHARING_PAUSE_MAX: Duration = Duration::from_secs(64);
+/// How long a reader goes on before it looks its object up again, so that space can come back behind it.
+pub(crate) const READER_RENEWAL: Duration = Duration::from_secs(5);
+/// How long the bytes of an object that was deleted or replaced are kept for those who read it, from when
+/// they notice: until then no space at all comes back.
+pub(crate) const READER_GRACE: Duration = Duration::from_secs(60);
 /// Extents read ahead of the sender by one reader.
 pub(crate) const READ_AHEAD_EXTENTS: usize = 4;
 /// Rows one body may have in flight to the devices while it fills the next.

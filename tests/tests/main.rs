@@ -2,10 +2,13 @@
 
 mod crash_consistency;
 mod device_loss;
+mod memory;
 mod model_conformance;
+mod promises;
 mod scrub_repair;
 #[cfg(test)]
 mod server;
+mod sharing;
 mod slice;
 mod space;
 

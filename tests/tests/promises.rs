@@ -168,3 +168,63 @@ fn what_is_being_read_is_not_written_over() {
         ended.assert_finished();
     }
 }
+
+/// A body of one and a half minutes: deleted halfway when `deletes`, and read to its end otherwise.
+async fn slow_reader(engine: SimEngine, work: Work, deletes: bool) {
+    let bucket = work.bucket(&engine).await;
+    let content = Content { seed: 7, length: 6_000_000 };
+    let body = send(&engine, content).await.unwrap();
+    let meta = ObjectMeta { etag: Etag { md5: [0; 16], parts: 0 }, checksum: None, metadata: Vec::new() };
+    engine.publish(&bucket, b"read", body, meta, Condition::default()).await.unwrap();
+    let stored = fill(&engine, &work, 900_000).await;
+    let object = engine.lookup(&bucket, b"read").await.unwrap().unwrap();
+    let mut reader = engine.read(&object, 0..object.size());
+    let (mut bytes, mut slices) = (Vec::new(), 0);
+    let error = loop {
+        let slice = match reader.next().await {
+            Ok(Some(slice)) => slice,
+            Ok(None) => break None,
+            Err(error) => break Some(error),
+        };
+        bytes.extend_from_slice(slice.bytes());
+        slices += 1;
+        engine.runtime().sleep(Duration::from_secs(7)).await;
+        if slices == 3 {
+            for number in 0..stored {
+                assert!(work.delete(&engine, format!("fill/{number}").as_bytes()).await);
+            }
+            if deletes {
+                assert!(engine.delete(&bucket, b"read", Condition::default()).await.unwrap());
+            }
+        }
+        // What others deleted comes back while this one reads on.
+        if slices == 6 && !deletes {
+            let content = Content { seed: 9, length: 900_000 };
+            assert!(work.put(&engine, b"other", content).await, "{:?}", work.take_failures());
+        }
+    };
+    assert!(slices > 10, "{slices}");
+    if deletes {
+        assert_eq!(error, Some(EngineError::Superseded));
+        assert!(bytes == content.bytes(0..u64::try_from(bytes.len()).unwrap()), "no wrong byte until then");
+        engine.runtime().sleep(Duration::from_secs(5)).await;
+        drop((reader, object));
+        engine.runtime().sleep(Duration::from_secs(5)).await;
+        assert!(work.put(&engine, b"other", content).await, "{:?}", work.take_failures());
+    } else {
+        assert_eq!(error, None);
+        assert!(bytes == content.all());
+    }
+}
+
+#[test]
+fn a_slow_reader_keeps_no_space_but_its_own_and_that_not_for_ever() {
+    for deletes in [false, true] {
+        let rig = Rig::flash("2+1", 3, 24 * MIB);
+        let work = Work::new();
+        let ended = rig.boot(&Boot { cores: 1, ..Boot::default() }, move |engines| {
+            slow_reader(engines[0].clone(), work.clone(), deletes)
+        });
+        ended.assert_finished();
+    }
+}

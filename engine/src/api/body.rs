@@ -1,6 +1,7 @@
 //! Bodies in and out.
 
 use super::Engine;
+use super::hold::Hold;
 use crate::body::{BodyPlace, BodySink, ExtentStream};
 use crate::buffer::{Buffer, BufferSlice};
 use crate::error::EngineError;
@@ -9,7 +10,6 @@ use crate::runtime::{Runtime, WallTime};
 use crate::sync::OpGuard;
 use crate::types::{Checksum, Etag, Metadata};
 use ashlar_disk_format::part_page;
-use ashlar_disk_format::units::BucketId;
 use ashlar_disk_format::value::{BodyEntry, ObjectRecord, PartInfo, PartTable, SharedRecord};
 use std::ops::Range;
 use std::rc::Rc;
@@ -85,15 +85,14 @@ impl<R: Runtime> BodyWriter<R> {
     }
 }
 
-/// An object as looked up. While it is held, its bytes stay where they are.
+/// An object as looked up. While it is held, its bytes stay where they are; see [`ObjectReader::next`] for
+/// readers that take long.
 #[derive(Debug)]
 pub struct Object {
     pub(super) record: Box<ObjectRecord>,
     /// Where its bytes are, when the record says that they are shared.
     pub(super) shared: Option<Box<SharedRecord>>,
-    pub(super) bucket: BucketId,
-    pub(super) key: Vec<u8>,
-    pub(super) guard: Rc<OpGuard>,
+    pub(super) hold: Rc<Hold>,
 }
 
 /// One part of an object that was made by a multipart upload.
@@ -143,7 +142,7 @@ impl Object {
     /// Its key.
     #[must_use]
     pub fn key(&self) -> &[u8] {
-        &self.key
+        self.hold.key()
     }
 
     /// Where its bytes are.
@@ -162,15 +161,18 @@ impl Object {
 #[derive(Debug)]
 pub struct ObjectReader<R: Runtime> {
     stream: ExtentStream<R>,
-    _guard: Rc<OpGuard>,
+    engine: Engine<R>,
+    hold: Rc<Hold>,
 }
 
 impl<R: Runtime> ObjectReader<R> {
     /// The next bytes; `None` behind the last.
     ///
     /// # Errors
-    /// When bytes cannot be had that pass their checksums.
+    /// When bytes cannot be had that pass their checksums; [`EngineError::Superseded`] when the object was
+    /// deleted or replaced a good while ago.
     pub async fn next(&mut self) -> Result<Option<BufferSlice>, EngineError> {
+        self.hold.keep(&self.engine).await?;
         self.stream.next().await
     }
 }
@@ -204,7 +206,8 @@ impl<R: Runtime> Engine<R> {
         let view = Rc::clone(&self.shard.view);
         ObjectReader {
             stream: ExtentStream::new(view, object.entries(), range),
-            _guard: Rc::clone(&object.guard),
+            engine: self.clone(),
+            hold: Rc::clone(&object.hold),
         }
     }
 

@@ -61,7 +61,7 @@ impl<R: Runtime> Engine<R> {
         meta: ObjectMeta,
         condition: Condition,
     ) -> Result<Option<Published>, EngineError> {
-        let guards = (self.enter()?, Rc::clone(&source.guard));
+        let guards = (self.enter()?, Rc::clone(&source.hold));
         let mut space = BodySpace::default();
         let parts = self.copy_parts(source, &mut space).await?;
         let router = self.shard.router;
@@ -69,11 +69,11 @@ impl<R: Runtime> Engine<R> {
             Some((id, _)) => (router.core(id.vshard()), SharingStep::Refer { id, target: target.clone() }),
             None => {
                 let call = ShareCall {
-                    source: Sharer { bucket: source.bucket, key: source.key.clone() },
+                    source: Sharer { bucket: source.hold.bucket(), key: source.key().to_vec() },
                     sequence: source.record.sequence,
                     target: target.clone(),
                 };
-                (router.object(source.bucket, &source.key), SharingStep::Share(Box::new(call)))
+                (router.object(source.hold.bucket(), source.key()), SharingStep::Share(Box::new(call)))
             }
         };
         let publish = PublishCall {
@@ -88,7 +88,7 @@ impl<R: Runtime> Engine<R> {
         let sharing = Sharing { engine: self.clone(), owner, step, publish, _guards: guards };
         let (to, done) = answer();
         self.runtime().spawn(TaskQueue::Foreground, async move { sharing.run(to).await });
-        done.await.unwrap_or(Err(EngineError::Closing))
+        done.await.unwrap_or(Err(EngineError::Panicked))
     }
 
     /// Reads the bytes and writes them again.

@@ -6,6 +6,7 @@
 mod body;
 mod buckets;
 mod copy;
+mod hold;
 mod objects;
 mod status;
 mod uploads;

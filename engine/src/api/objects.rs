@@ -1,14 +1,15 @@
 //! Objects: publish, look up, delete, list.
 
 use super::body::{Body, Object};
+use super::hold::Hold;
 use super::{Engine, unexpected};
 use crate::error::EngineError;
 use crate::limits::LIST_MAX;
 use crate::runtime::{CoreId, Runtime};
 use crate::shard::{ListCall, PublishCall, Reply, Request, SharingStep, shared_by};
 use crate::types::{Bucket, Condition, ListEntry, ListPage, ListQuery, ObjectMeta, Published};
+use ashlar_disk_format::value::ObjectRecord;
 use futures_util::future::join_all;
-use std::rc::Rc;
 
 impl<R: Runtime> Engine<R> {
     /// Gives a key a new object; durable when this returns.
@@ -44,9 +45,13 @@ impl<R: Runtime> Engine<R> {
     /// # Errors
     /// When the index cannot be read.
     pub async fn lookup(&self, bucket: &Bucket, key: &[u8]) -> Result<Option<Object>, EngineError> {
-        let guard = Rc::new(self.enter()?);
+        let guard = self.enter()?;
         let owner = self.shard.router.object(bucket.id, key);
-        let object = |record, shared| Object { record, shared, bucket: bucket.id, key: key.to_vec(), guard };
+        let now = self.runtime().now();
+        let object = |record: Box<ObjectRecord>, shared| {
+            let hold = Hold::new(bucket.id, key, record.sequence, guard, now);
+            Object { record, shared, hold }
+        };
         let Reply::Object(record) =
             self.ask(owner, Request::Lookup { bucket: bucket.id, key: key.to_vec() }).await?
         else {

@@ -71,6 +71,11 @@ impl Fences {
         Some(page)
     }
 
+    /// The fence of the first page, which is the first key of all.
+    pub(super) fn first(&self) -> &[u8] {
+        self.restarts.first().map_or(&[], |start| self.whole(*start))
+    }
+
     /// The fence of page `index`.
     pub(super) fn get(&self, index: usize) -> Vec<u8> {
         assert!(index < self.count, "page {index} of {}", self.count);

@@ -16,6 +16,7 @@ use ashlar_disk_format::extent::Extent;
 use ashlar_disk_format::run_manifest::RunManifest;
 use ashlar_disk_format::units::VirtualShard;
 use std::cell::{Cell, RefCell};
+use std::ops::Bound;
 use std::rc::Rc;
 
 /// Which keys are this index's own: those of its range of virtual shards.
@@ -184,6 +185,15 @@ impl<S: PageStore> Run<S> {
     /// False for a key of another core in a shared run.
     pub(super) fn serves(&self, key: &[u8]) -> bool {
         !self.shared || self.owner.owns(key)
+    }
+
+    /// False when all its keys lie behind `end`.
+    pub(super) fn begins_before(&self, end: Bound<&[u8]>) -> bool {
+        match end {
+            Bound::Included(end) => self.tables.fences.first() <= end,
+            Bound::Excluded(end) => self.tables.fences.first() < end,
+            Bound::Unbounded => true,
+        }
     }
 
     pub(super) fn page_count(&self) -> usize {

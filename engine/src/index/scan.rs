@@ -92,7 +92,10 @@ impl<S: PageStore> Scan<S> {
                 let runs = self.shared.state.borrow().runs.clone();
                 let from = self.position.as_ref().map(|key| &**key);
                 let cursor = |run: &Rc<_>| RunCursor::new(Rc::clone(run), from, Keep::Cache);
-                self.cursors = runs.iter().map(cursor).collect();
+                // A page that cannot hold anything of the walk is not read: it may be lost.
+                let end = self.end.as_ref().map(|key| &**key);
+                let inside = runs.iter().filter(|run| run.begins_before(end));
+                self.cursors = inside.map(cursor).collect();
                 self.version = Some(version);
             }
             settle_all(&mut self.cursors).await?;

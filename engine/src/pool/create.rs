@@ -86,7 +86,7 @@ const CHECKPOINT_MEMBER_BYTES: u64 = 16;
 /// Of the groups that a checkpoint may lie in, those that the list of groups may fill: the rest is for the
 /// list of runs, and for groups that are partly used already.
 const CHECKPOINT_GROUPS: u64 = 8;
-const _: () = assert!(2 * CHECKPOINT_GROUPS == CHECKPOINT_GROUPS_MAX as u64);
+const _: () = assert!(CHECKPOINT_GROUPS < CHECKPOINT_GROUPS_MAX as u64);
 
 /// The smallest power of two times `segment_bytes` with which a checkpoint fits into the groups that it may
 /// lie in, for devices of `bytes` together.

@@ -282,7 +282,7 @@ impl<R: Runtime> Shard<R> {
         *self.releases.borrow_mut().entry(side).or_insert(0) += 1;
         let shard = Rc::clone(self);
         let guard = self.epochs.enter();
-        self.view.runtime.spawn(TaskQueue::Background, async move {
+        self.view.runtime.spawn_vital(TaskQueue::Background, "a release", async move {
             match walk_body(&shard.view, &deep).await {
                 Ok((space, unreadable)) => {
                     shard.unreleased.set(shard.unreleased.get() + unreadable);

@@ -129,7 +129,7 @@ impl From<EngineError> for S3Failure {
             EngineError::BucketBusy => S3Error::OperationAborted.into(),
             EngineError::BucketExists => S3Error::BucketAlreadyOwnedByYou.into(),
             EngineError::BucketNotEmpty => S3Error::BucketNotEmpty.into(),
-            EngineError::NoSuchKey => S3Error::NoSuchKey.into(),
+            EngineError::NoSuchKey | EngineError::Superseded => S3Error::NoSuchKey.into(),
             EngineError::NoSuchUpload => S3Error::NoSuchUpload.into(),
             EngineError::InvalidPart => S3Error::InvalidPart.into(),
             EngineError::PreconditionFailed => S3Error::PreconditionFailed.into(),
