@@ -28,6 +28,13 @@ pub(crate) const SYSTEM_CALLS_MAX: usize = 512;
 /// Copies that one core makes at a time: each holds buffers of what it reads while it waits for those of
 /// what it writes.
 pub(crate) const COPIES_MAX: usize = 4;
+/// Bodies hashed side by side in one batch: lanes of 32 bits in the widest registers.
+pub(crate) const HASH_LANES_MAX: usize = 16;
+/// Blocks of 64 bytes that one batch takes of each body before every other task gets its turn: 64 KiB of
+/// each of sixteen take about half a millisecond.
+pub(crate) const HASH_SLICE_BLOCKS: usize = 1024;
+/// Turns that the hasher lets pass while more bodies join: in each, every task that can run runs once.
+pub(crate) const HASH_TURNS_MAX: usize = 3;
 /// Extents read ahead of the sender by one reader.
 pub(crate) const READ_AHEAD_EXTENTS: usize = 4;
 /// Rows one body may have in flight to the devices while it fills the next.
