@@ -6,7 +6,7 @@ use crate::auth::presigned::SIGNATURE_PARAMETER;
 use crate::http::head::RequestHead;
 use crate::http::percent::{escape, is_unreserved, next_byte};
 use crate::http::query::Query;
-use sha2::{Digest, Sha256};
+use ashlar_engine::hash::Sha256;
 
 /// Where canonical bytes go.
 pub(super) trait Sink {

@@ -14,8 +14,8 @@ use crate::http::head::RequestHead;
 use crate::http::query::Query;
 use crate::limits::{ACCESS_KEY_BYTES_MAX, CLOCK_SKEW_S, REGION_BYTES_MAX, SIGNING_KEY_COUNT_MAX};
 use arrayvec::ArrayString;
+use ashlar_engine::hash::Sha256;
 use jiff::Timestamp;
-use sha2::{Digest, Sha256};
 
 /// What the operator decided.
 #[derive(Clone, Debug)]
@@ -167,7 +167,7 @@ impl Authenticator {
         let mut hasher = Sha256::new();
         let written = write_request(&mut hasher, head, query, claim.parts.signed_headers, payload_text);
         let date = amz_date(claim.time);
-        let ours = key.sign_request(&date, &scope, &hasher.finalize().into());
+        let ours = key.sign_request(&date, &scope, &hasher.finish());
         if written.is_err() || !is_equal(&ours, &claim.parts.signature) {
             return Err(AuthError::Mismatch);
         }
