@@ -4,6 +4,7 @@ mod buffer_pool;
 mod checksum;
 mod erasure;
 mod index_lookup;
+mod lanes;
 mod request_head;
 
 criterion::criterion_main!(
@@ -11,5 +12,6 @@ criterion::criterion_main!(
     checksum::benches,
     erasure::benches,
     index_lookup::benches,
+    lanes::benches,
     request_head::benches
 );

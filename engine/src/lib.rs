@@ -15,6 +15,7 @@ mod rows;
 pub mod index;
 pub mod pool;
 pub mod stripe;
+pub mod hash;
 pub mod types;
 mod mesh;
 mod cache;

@@ -48,6 +48,13 @@ pub(crate) const READER_RENEWAL: Duration = Duration::from_secs(5);
 /// How long the bytes of an object that was deleted or replaced are kept for those who read it, from when
 /// they notice: until then no space at all comes back.
 pub(crate) const READER_GRACE: Duration = Duration::from_secs(60);
+/// Bodies hashed side by side in one batch: lanes of 32 bits in the widest registers.
+pub(crate) const HASH_LANES_MAX: usize = 16;
+/// Blocks of 64 bytes that one batch takes of each body before every other task gets its turn: 64 KiB of
+/// each of sixteen take about half a millisecond.
+pub(crate) const HASH_SLICE_BLOCKS: usize = 1024;
+/// Turns that the hasher lets pass while more bodies join: in each, every task that can run runs once.
+pub(crate) const HASH_TURNS_MAX: usize = 3;
 /// Extents read ahead of the sender by one reader.
 pub(crate) const READ_AHEAD_EXTENTS: usize = 4;
 /// Rows one body may have in flight to the devices while it fills the next.

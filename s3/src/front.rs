@@ -10,6 +10,7 @@ use crate::limits::DOCUMENT_COUNT_MAX;
 use crate::xml::listing::Owner;
 use arrayvec::ArrayString;
 use ashlar_engine::Engine;
+use ashlar_engine::hash::Lanes;
 use ashlar_engine::runtime::Runtime;
 use ashlar_engine::sync::{Event, EventWait, Limit};
 use core::cell::{Cell, RefCell};
@@ -24,6 +25,8 @@ pub(crate) struct Core<R: Runtime> {
     pub(crate) domains: BaseDomains,
     /// XML bodies being received: they are the only ones that are kept on the heap.
     pub(crate) documents: Limit,
+    /// Hashes the bodies that are being received, side by side.
+    pub(crate) lanes: Lanes,
     authenticator: RefCell<Authenticator>,
     host_id: ArrayString<32>,
     /// Where the next request's name comes from.
@@ -56,6 +59,7 @@ impl<R: Runtime> Core<R> {
         Some(Self {
             domains: BaseDomains::new(config.base_domains.iter().map(String::as_str)),
             documents: Limit::new(DOCUMENT_COUNT_MAX),
+            lanes: Lanes::new(),
             authenticator: RefCell::new(Authenticator::new(auth)),
             host_id,
             names: Cell::new(names),

@@ -66,6 +66,9 @@ pub const DOCUMENT_BUFFER_BYTES: usize = 64 * 1024;
 /// Payload that may be received straight into its destination from this many bytes on; smaller chunks come
 /// together with the framing around them.
 pub const DIRECT_BYTES_MIN: u64 = 2 * 1024;
+/// Payload that is hashed at once although more could join it, in bytes: enough that a batch is worth its turn, and
+/// still in the second-level cache.
+pub const HASH_PIECE_BYTES_MIN: usize = 32 * 1024;
 /// XML documents that one core receives at a time.
 pub const DOCUMENT_COUNT_MAX: usize = 16;
 

@@ -27,7 +27,7 @@ struct Sharing<R: Runtime> {
     step: SharingStep,
     publish: PublishCall,
     /// Keep the rows of new pages, and the source's bytes, where they are.
-    _guards: (OpGuard, Rc<OpGuard>),
+    _guards: (OpGuard, Rc<Hold>),
 }
 
 impl<R: Runtime> Engine<R> {

@@ -7,7 +7,7 @@ use crate::http::head::RequestHead;
 use crate::http::percent::{escape, is_unreserved, next_byte};
 use crate::http::query::Query;
 use arrayvec::ArrayVec;
-use sha2::{Digest, Sha256};
+use ashlar_engine::hash::Sha256;
 
 /// Where canonical bytes go.
 pub(super) trait Sink {
@@ -31,7 +31,7 @@ impl Gathered {
     /// SHA-256 of everything put in.
     pub(super) fn finish(mut self) -> [u8; 32] {
         self.hasher.update(&self.pending);
-        self.hasher.finalize().into()
+        self.hasher.finish()
     }
 }
 

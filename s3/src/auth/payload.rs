@@ -1,7 +1,8 @@
 //! Bodies whose hash, chunk signatures and trailers are checked as they pass.
 //!
 //! Payload may be written to uncommitted space as it comes; it may be committed only after `End`. Every payload
-//! byte must pass through here once, in order: through `step`, or through `direct_received`.
+//! byte must pass through here once, in order: through `step`, or through `direct_received`. It is hashed by the
+//! caller, beside the payload of others; `HashDue` says when the hash must be there, and nothing goes on without it.
 
 use crate::auth::chunk_signature::ChunkVerifier;
 use crate::auth::signature::is_equal;
@@ -11,13 +12,13 @@ use crate::http::body::{BodyCoding, BodyError, BodyEvent, BodyReader};
 use crate::http::head::{BodyFraming, RequestHead};
 use crate::http::headers;
 use crate::value::checksum::{ChecksumAlgorithm, ChecksumValue};
-use sha2::{Digest, Sha256};
 
 /// A body under way whose proof is checked.
 #[derive(Debug)]
 pub struct VerifiedBody {
     reader: BodyReader,
     check: Check,
+    due: Option<Due>,
     trailer: Option<ChecksumAlgorithm>,
     trailer_checksum: Option<ChecksumValue>,
 }
@@ -25,8 +26,26 @@ pub struct VerifiedBody {
 #[derive(Debug)]
 enum Check {
     None,
-    Hash { hasher: Sha256, expected: [u8; 32] },
+    Hash { expected: [u8; 32], is_proven: bool },
     Chunks { chain: ChunkVerifier, is_trailer_signed: bool },
+}
+
+/// The hash that is asked for.
+#[derive(Clone, Copy, Debug)]
+enum Due {
+    Payload,
+    Chunk { signature: [u8; 32] },
+}
+
+/// Which SHA-256 values a body is proven by.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum HashedBy {
+    /// None.
+    Nothing,
+    /// One, of all its payload.
+    Whole,
+    /// One of the payload of each chunk.
+    Chunk,
 }
 
 /// How far a step came. `consumed` is in bytes of the input given to it.
@@ -46,6 +65,11 @@ pub enum BodyProgress {
         /// Bytes.
         length: usize,
     },
+    /// The SHA-256 of the payload, or of the chunk that ended, must be given to `prove` before the next step.
+    HashDue {
+        /// Bytes taken.
+        consumed: usize,
+    },
     /// The body is whole, and everything that was to be checked held.
     End {
         /// Bytes taken; what follows belongs to the next request.
@@ -61,9 +85,7 @@ impl VerifiedBody {
     pub fn new(proof: &Authenticated, head: &RequestHead<'_>, payload_limit: u64) -> Result<Self, S3Failure> {
         let (coding, check) = match proof.payload() {
             PayloadMode::Unsigned => (BodyCoding::Plain, Check::None),
-            PayloadMode::Hashed(expected) => {
-                (BodyCoding::Plain, Check::Hash { hasher: Sha256::new(), expected })
-            }
+            PayloadMode::Hashed(expected) => (BodyCoding::Plain, Check::Hash { expected, is_proven: false }),
             PayloadMode::StreamingUnsignedTrailer => {
                 (BodyCoding::AwsChunked { signed: false, trailer: true }, Check::None)
             }
@@ -83,7 +105,7 @@ impl VerifiedBody {
             return Err(S3Error::MissingContentLength.into());
         }
         let reader = BodyReader::new(head.framing(), coding, announced, payload_limit)?;
-        Ok(Self { reader, check, trailer, trailer_checksum: None })
+        Ok(Self { reader, check, due: None, trailer, trailer_checksum: None })
     }
 
     /// Bytes of payload, if they were announced; an upload without them is `MissingContentLength`, unless it may
@@ -99,11 +121,25 @@ impl VerifiedBody {
         self.reader.payload_received()
     }
 
+    /// What the caller must hash for `prove`.
+    #[must_use]
+    pub const fn hashed_by(&self) -> HashedBy {
+        match self.check {
+            Check::None => HashedBy::Nothing,
+            Check::Hash { .. } => HashedBy::Whole,
+            Check::Chunks { .. } => HashedBy::Chunk,
+        }
+    }
+
     /// Reads from the start of `input`; call again with what was not consumed.
     ///
     /// # Errors
     /// What makes the body none, or a proof that does not hold. The connection must then be closed.
+    ///
+    /// # Panics
+    /// A hash is due.
     pub fn step(&mut self, input: &[u8]) -> Result<BodyProgress, BodyError> {
+        assert!(self.due.is_none(), "the hash that is due comes before the next step");
         let mut consumed = 0;
         loop {
             let rest = input.get(consumed..).unwrap_or_default();
@@ -113,17 +149,44 @@ impl VerifiedBody {
             match step.event {
                 BodyEvent::NeedMore => return Ok(BodyProgress::NeedMore { consumed }),
                 BodyEvent::Payload { offset, length } => {
-                    let offset = base + offset;
-                    self.hash(input.get(offset..consumed).unwrap_or_default());
-                    return Ok(BodyProgress::Payload { consumed, offset, length });
+                    return Ok(BodyProgress::Payload { consumed, offset: base + offset, length });
                 }
-                BodyEvent::ChunkEnd { signature } => self.check_chunk(signature)?,
+                BodyEvent::ChunkEnd { signature } => {
+                    if matches!(self.check, Check::Chunks { .. }) {
+                        let signature = signature.ok_or(BodyError::ChunkSignature)?;
+                        self.due = Some(Due::Chunk { signature });
+                        return Ok(BodyProgress::HashDue { consumed });
+                    }
+                }
                 BodyEvent::TrailersEnd { signature } => self.check_trailers(signature)?,
                 BodyEvent::End => {
-                    self.check_hash()?;
+                    if matches!(self.check, Check::Hash { is_proven: false, .. }) {
+                        self.due = Some(Due::Payload);
+                        return Ok(BodyProgress::HashDue { consumed });
+                    }
                     return Ok(BodyProgress::End { consumed });
                 }
             }
+        }
+    }
+
+    /// Takes the SHA-256 that is due.
+    ///
+    /// # Errors
+    /// It is not what was signed. The connection must then be closed.
+    ///
+    /// # Panics
+    /// None is due.
+    pub fn prove(&mut self, hash: &[u8; 32]) -> Result<(), BodyError> {
+        match (self.due.take(), &mut self.check) {
+            (Some(Due::Payload), Check::Hash { expected, is_proven }) => {
+                *is_proven = is_equal(hash, expected);
+                if *is_proven { Ok(()) } else { Err(BodyError::PayloadHashMismatch) }
+            }
+            (Some(Due::Chunk { signature }), Check::Chunks { chain, .. }) => {
+                chain.finish_chunk(hash, &signature).ok().ok_or(BodyError::ChunkSignatureMismatch)
+            }
+            (Some(Due::Payload | Due::Chunk { .. }) | None, _) => panic!("a hash is given when one is due"),
         }
     }
 
@@ -133,13 +196,18 @@ impl VerifiedBody {
         self.reader.direct_remaining()
     }
 
-    /// Takes payload that was received straight into its destination.
+    /// Whether all payload is there of a chunk that has a hash of its own, which will be due.
+    #[must_use]
+    pub const fn is_chunk_filled(&self) -> bool {
+        matches!(self.check, Check::Chunks { .. }) && self.reader.is_chunk_filled()
+    }
+
+    /// Notes payload that was received straight into its destination, in bytes.
     ///
     /// # Panics
     /// If it is more than `direct_remaining` allowed.
-    pub fn direct_received(&mut self, payload: &[u8]) {
-        self.reader.direct_received(payload.len());
-        self.hash(payload);
+    pub fn direct_received(&mut self, bytes: usize) {
+        self.reader.direct_received(bytes);
     }
 
     /// The checksum that the trailers carried; known after `End`. Whether the payload has it is for the caller to
@@ -153,20 +221,6 @@ impl VerifiedBody {
     #[must_use]
     pub const fn trailer_algorithm(&self) -> Option<ChecksumAlgorithm> {
         self.trailer
-    }
-
-    fn hash(&mut self, payload: &[u8]) {
-        match &mut self.check {
-            Check::None => {}
-            Check::Hash { hasher, .. } => hasher.update(payload),
-            Check::Chunks { chain, .. } => chain.update(payload),
-        }
-    }
-
-    fn check_chunk(&mut self, signature: Option<[u8; 32]>) -> Result<(), BodyError> {
-        let Check::Chunks { chain, .. } = &mut self.check else { return Ok(()) };
-        let signature = signature.ok_or(BodyError::ChunkSignature)?;
-        chain.finish_chunk(&signature).ok().ok_or(BodyError::ChunkSignatureMismatch)
     }
 
     fn check_trailers(&mut self, signature: Option<[u8; 32]>) -> Result<(), BodyError> {
@@ -186,12 +240,6 @@ impl VerifiedBody {
         };
         Ok(())
     }
-
-    fn check_hash(&mut self) -> Result<(), BodyError> {
-        let Check::Hash { hasher, expected } = &mut self.check else { return Ok(()) };
-        let ours: [u8; 32] = hasher.clone().finalize().into();
-        if is_equal(&ours, expected) { Ok(()) } else { Err(BodyError::PayloadHashMismatch) }
-    }
 }
 
 /// Whether a request without `Content-Length` and without chunks is refused with `MissingContentLength`: real
@@ -210,6 +258,7 @@ mod tests {
     use crate::http::body::BodyError;
     use crate::http::head;
     use crate::http::query::Query;
+    use ashlar_engine::hash::{Sha256, sha256};
     use jiff::Timestamp;
     use std::collections::BTreeMap;
 
@@ -256,10 +305,12 @@ mod tests {
         let head = head::parse(head_text.as_bytes()).unwrap().unwrap();
         let mut verified = VerifiedBody::new(&prove(&head), &head, 1 << 20).unwrap();
         let (mut at, mut visible, mut payload) = (0, 0, 0);
+        let mut hasher = Sha256::new();
         loop {
             if direct {
                 let most = usize::try_from(verified.direct_remaining()).unwrap().min(body.len() - at);
-                verified.direct_received(&body[at..at + most]);
+                verified.direct_received(most);
+                hasher.update(&body[at..at + most]);
                 at += most;
                 payload += most;
                 visible = visible.max(at);
@@ -270,9 +321,14 @@ mod tests {
                     assert!(visible < body.len(), "the stream is whole");
                     visible = (visible + piece).min(body.len());
                 }
-                BodyProgress::Payload { consumed, length, .. } => {
+                BodyProgress::Payload { consumed, offset, length } => {
+                    hasher.update(&body[at + offset..at + offset + length]);
                     at += consumed;
                     payload += length;
+                }
+                BodyProgress::HashDue { consumed } => {
+                    at += consumed;
+                    verified.prove(&core::mem::take(&mut hasher).finish())?;
                 }
                 BodyProgress::End { consumed } => {
                     assert_eq!(at + consumed, body.len());
@@ -322,6 +378,8 @@ mod tests {
             let mut verified = VerifiedBody::new(&proof, &head, 1 << 20).unwrap();
             let step = verified.step(body).unwrap();
             assert_eq!(step, BodyProgress::Payload { consumed: 21, offset: 0, length: 21 });
+            assert_eq!(verified.step(b"").unwrap(), BodyProgress::HashDue { consumed: 0 });
+            verified.prove(&sha256(body))?;
             verified.step(b"")
         };
         assert_eq!(judge(b"Welcome to Amazon S3."), Ok(BodyProgress::End { consumed: 0 }));

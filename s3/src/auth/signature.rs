@@ -4,7 +4,7 @@ use crate::auth::authorization::ALGORITHM;
 use crate::auth::credentials::SecretKey;
 use crate::http::date::AMZ_DATE_BYTES;
 use hmac::{Hmac, KeyInit, Mac};
-use sha2::{Digest, Sha256};
+use sha2::Sha256;
 use std::rc::Rc;
 use subtle::ConstantTimeEq;
 
@@ -102,7 +102,7 @@ pub fn hex_of(bytes: &[u8; 32]) -> [u8; 64] {
 /// SHA-256 in one go.
 #[must_use]
 pub fn sha256(bytes: &[u8]) -> [u8; 32] {
-    Sha256::digest(bytes).into()
+    ashlar_engine::hash::sha256(bytes)
 }
 
 /// SHA-256 of nothing.

@@ -1,9 +1,9 @@
 //! Incremental hashers behind one enum, so that a body is hashed by whatever the client asked for.
 
 use crate::value::checksum::{ChecksumAlgorithm, ChecksumValue};
+use ashlar_engine::hash::Sha256;
 use crc_fast::CrcAlgorithm;
-use sha1::Sha1;
-use sha2::{Digest, Sha256};
+use sha1::{Digest, Sha1};
 
 /// A checksum under way. Fed with every payload byte once, in order.
 #[derive(Clone)]
@@ -13,7 +13,7 @@ pub struct ChecksumHasher(State);
 enum State {
     Crc(ChecksumAlgorithm, Box<crc_fast::Digest>),
     Sha1(Sha1),
-    Sha256(Sha256),
+    Sha256(Box<Sha256>),
 }
 
 impl core::fmt::Debug for ChecksumHasher {
@@ -28,7 +28,7 @@ impl ChecksumHasher {
     pub fn new(algorithm: ChecksumAlgorithm) -> Self {
         Self(match algorithm {
             ChecksumAlgorithm::Sha1 => State::Sha1(Sha1::new()),
-            ChecksumAlgorithm::Sha256 => State::Sha256(Sha256::new()),
+            ChecksumAlgorithm::Sha256 => State::Sha256(Box::default()),
             ChecksumAlgorithm::Crc32 => crc(algorithm, CrcAlgorithm::Crc32IsoHdlc),
             ChecksumAlgorithm::Crc32c => crc(algorithm, CrcAlgorithm::Crc32Iscsi),
             ChecksumAlgorithm::Crc64Nvme => crc(algorithm, CrcAlgorithm::Crc64Nvme),
@@ -50,7 +50,7 @@ impl ChecksumHasher {
         match &mut self.0 {
             State::Crc(_, digest) => digest.update(bytes),
             State::Sha1(digest) => Digest::update(digest, bytes),
-            State::Sha256(digest) => Digest::update(digest, bytes),
+            State::Sha256(digest) => digest.update(bytes),
         }
     }
 
@@ -60,7 +60,7 @@ impl ChecksumHasher {
         match self.0 {
             State::Crc(algorithm, digest) => crc_value(algorithm, digest.finalize()),
             State::Sha1(digest) => value(ChecksumAlgorithm::Sha1, &digest.finalize()),
-            State::Sha256(digest) => value(ChecksumAlgorithm::Sha256, &digest.finalize()),
+            State::Sha256(digest) => value(ChecksumAlgorithm::Sha256, &digest.finish()),
         }
     }
 }
@@ -77,7 +77,7 @@ pub(super) fn crc_value(algorithm: ChecksumAlgorithm, crc: u64) -> ChecksumValue
     value(algorithm, bytes.get(skip..).unwrap_or_default())
 }
 
-fn value(algorithm: ChecksumAlgorithm, bytes: &[u8]) -> ChecksumValue {
+pub(crate) fn value(algorithm: ChecksumAlgorithm, bytes: &[u8]) -> ChecksumValue {
     let Some(value) = ChecksumValue::from_bytes(algorithm, bytes) else {
         unreachable!("a hasher makes as many bytes as its algorithm says")
     };

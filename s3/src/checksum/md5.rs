@@ -2,9 +2,9 @@
 
 use crate::value::etag::ETag;
 use crate::value::part_number::PartNumber;
+use ashlar_engine::hash::Md5;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use md5::{Digest, Md5};
 
 /// An MD5 under way.
 #[derive(Clone, Default)]
@@ -38,7 +38,7 @@ impl Md5Hasher {
     /// The MD5 of all bytes taken.
     #[must_use]
     pub fn finish(self) -> [u8; 16] {
-        self.0.finalize().into()
+        self.0.finish()
     }
 }
 

@@ -1,7 +1,7 @@
 //! Buckets, and configurations that were never set.
 
 use crate::error::{DetailName, S3Error, S3Failure};
-use crate::op::receive::Expected;
+use crate::op::hashes::Expected;
 use crate::op::request::{Answer, Request, Target, invalid};
 use crate::value::bucket_name::BucketName;
 use crate::wire::exchange::Exchange;

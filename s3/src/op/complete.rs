@@ -12,8 +12,8 @@ use crate::op::convert::{
     algorithm_of, checksum_value, condition, shown_checksum, shown_etag, stored_checksum, stored_composite,
     stored_etag, type_of, write_failure,
 };
+use crate::op::hashes::Expected;
 use crate::op::multipart::kept_algorithm;
-use crate::op::receive::Expected;
 use crate::op::refusal::Refusal;
 use crate::op::request::{Answer, Request, Target, invalid};
 use crate::value::checksum::ChecksumType;

@@ -4,7 +4,7 @@ use crate::error::{S3Error, S3Failure};
 use crate::http::etag_condition::EtagCondition;
 use crate::http::etag_condition::WriteCondition;
 use crate::op::convert::{condition, tag_match, write_failure};
-use crate::op::receive::Expected;
+use crate::op::hashes::Expected;
 use crate::op::request::{Answer, Request, Target};
 use crate::op::unsupported::no_such_version;
 use crate::wire::exchange::Exchange;

@@ -42,6 +42,9 @@ pub(crate) mod metadata;
 /// Bodies on their way in.
 pub(crate) mod receive;
 
+/// What a payload hashes to.
+pub(crate) mod hashes;
+
 /// What an operation is given.
 pub(crate) mod request;
 

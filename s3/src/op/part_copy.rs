@@ -1,11 +1,12 @@
 //! UploadPartCopy: the bytes are read and written again, so that the part has an MD5 and a checksum of its own.
 
+use crate::auth::payload::HashedBy;
 use crate::error::{DetailName, S3Error, S3Failure};
 use crate::http::range::{ByteRange, copy_source_range};
 use crate::limits::UPLOAD_BYTES_MAX;
 use crate::op::convert::{date, stored_checksum};
+use crate::op::hashes::Hashers;
 use crate::op::multipart::kept_algorithm;
-use crate::op::receive::Hashers;
 use crate::op::request::{Answer, Request, Target};
 use crate::value::etag::ETag;
 use crate::wire::reply::Reply;
@@ -21,7 +22,7 @@ impl<R: Runtime> Request<'_, R> {
         let (_, source) = self.copy_source().await?;
         let range = self.source_range(&source)?;
         let kept = kept_algorithm(&upload);
-        let mut hashers = Hashers::new(None, kept);
+        let mut hashers = Hashers::new(None, kept, HashedBy::Nothing);
         let engine = &self.core.engine;
         let stored = if range.length == 0 {
             Body::empty()

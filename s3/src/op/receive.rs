@@ -1,121 +1,107 @@
 //! Bodies on their way in: every payload byte is received once, hashed once while it is hot, and lies where the
 //! engine writes it from. Nothing is published here, so a wrong body leaves nothing behind.
+//!
+//! Payload is hashed in the buffers that go to the devices, beside the payload of other connections
+//! ([`ashlar_engine::hash::Lanes`]): a buffer is given on to the engine when its bytes were hashed. While a row goes
+//! to the devices the next one is received and hashed.
 
 use crate::auth::payload::{BodyProgress, VerifiedBody};
-use crate::checksum::hasher::ChecksumHasher;
-use crate::checksum::md5::Md5Hasher;
-use crate::error::{S3Error, S3Failure};
-use crate::http::head::RequestHead;
-use crate::http::headers::{self, ChecksumRequest};
+use crate::error::S3Error;
 use crate::limits::{DIRECT_BYTES_MIN, XML_BYTES_MAX};
+use crate::op::hashes::{Expected, Hashers, Hashes, is_worth_a_turn};
 use crate::op::refusal::Refusal;
 use crate::op::request::Request;
-use crate::value::checksum::{ChecksumAlgorithm, ChecksumValue};
+use crate::value::checksum::ChecksumAlgorithm;
 use crate::wire::exchange::Exchange;
+use ashlar_engine::buffer::Buffer;
+use ashlar_engine::hash::{Ends, Lanes};
 use ashlar_engine::runtime::Runtime;
 use ashlar_engine::{Body, BodyWriter};
+use core::ops::Range;
 
-/// What the head says the payload must hash to.
-#[derive(Clone, Debug)]
-pub(crate) struct Expected {
-    md5: Option<[u8; 16]>,
-    checksum: ChecksumRequest,
+/// A payload between the socket and the engine.
+struct Intake<'i, R: Runtime> {
+    runtime: &'i R,
+    lanes: &'i Lanes,
+    hashers: Hashers,
+    /// Absent if there is no payload.
+    writer: Option<BodyWriter<R>>,
+    /// Bytes so far, and in the end, if that was announced.
+    length: u64,
+    expected: Option<u64>,
+    /// Bytes in front of the writer's space that were not hashed yet. They lie in the same buffer.
+    unhashed: usize,
 }
 
-/// The hashes of a payload.
-#[derive(Clone, Debug)]
-pub(crate) struct Hashes {
-    /// Its MD5.
-    pub(crate) md5: [u8; 16],
-    /// The checksum that the client named, if it did, which was compared.
-    pub(crate) named: Option<ChecksumValue>,
-    /// The checksum that is kept.
-    pub(crate) kept: ChecksumValue,
-}
+impl<R: Runtime> Intake<'_, R> {
+    fn writer(&mut self) -> Result<&mut BodyWriter<R>, Refusal> {
+        self.writer.as_mut().ok_or_else(|| S3Error::IncompleteBody.into())
+    }
 
-/// The hashes under way.
-pub(crate) struct Hashers {
-    md5: Md5Hasher,
-    named: Option<ChecksumHasher>,
-    /// The kept one, if it is another.
-    kept: Option<ChecksumHasher>,
-}
-
-impl Expected {
-    /// Reads the head.
-    pub(crate) fn of(head: &RequestHead<'_>) -> Result<Self, S3Failure> {
-        let checksum = headers::checksum(head)?;
-        if checksum.part_count.is_some() {
-            return Err(S3Failure::new(S3Error::InvalidRequest)
-                .message("Value for the x-amz-checksum- header is invalid."));
+    /// Copies payload in. It is the whole rest of the chunk if `ends_chunk`.
+    async fn copy(&mut self, payload: &[u8], ends_chunk: bool) -> Result<(), Refusal> {
+        let mut rest = payload;
+        while !rest.is_empty() {
+            let (mut buffer, space) = self.writer()?.space().await?;
+            let (now, later) = rest.split_at_checked(space.len()).unwrap_or((rest, b""));
+            let Some(place) = buffer.bytes_mut().get_mut(space.start..space.start + now.len()) else {
+                unreachable!("a buffer holds its free space")
+            };
+            place.copy_from_slice(now);
+            self.filled(buffer, space, now.len(), ends_chunk && later.is_empty()).await?;
+            rest = later;
         }
-        let sent = checksum.value.as_ref().map(ChecksumValue::algorithm).or(checksum.trailer);
-        if let (Some(sent), Some(announced)) = (sent, checksum.algorithm)
-            && sent != announced
-        {
-            return Err(S3Failure::new(S3Error::InvalidRequest)
-                .message("Value for x-amz-sdk-checksum-algorithm header is invalid."));
-        }
-        Ok(Self { md5: headers::content_md5(head)?, checksum })
+        Ok(())
     }
 
-    /// Reads the head of a request whose checksum headers are about something else than its body.
-    pub(crate) fn without_checksum(head: &RequestHead<'_>) -> Result<Self, S3Failure> {
-        Ok(Self { md5: headers::content_md5(head)?, checksum: ChecksumRequest::default() })
+    /// Receives once, straight into the row that the engine fills.
+    async fn receive(
+        &mut self,
+        exchange: &mut Exchange<'_, R>,
+        body: &mut VerifiedBody,
+    ) -> Result<(), Refusal> {
+        let (buffer, space) = self.writer()?.space().await?;
+        let most = usize::try_from(body.direct_remaining()).unwrap_or(usize::MAX).min(space.len());
+        let (received, buffer) = exchange.receive_into(buffer, space.start..space.start + most).await;
+        let count = received?;
+        body.direct_received(count);
+        self.filled(buffer, space, count, body.is_chunk_filled()).await
     }
 
-    /// The algorithm that the client named, if it did.
-    pub(crate) fn algorithm(&self) -> Option<ChecksumAlgorithm> {
-        let checksum = &self.checksum;
-        checksum.value.as_ref().map(ChecksumValue::algorithm).or(checksum.trailer).or(checksum.algorithm)
-    }
-
-    /// Whether anything is there to compare with.
-    pub(crate) fn is_given(&self) -> bool {
-        self.md5.is_some() || self.checksum.value.is_some() || self.checksum.trailer.is_some()
-    }
-
-    /// Compares. `trailer` is the checksum that came behind the payload.
-    fn check(&self, hashes: &Hashes, trailer: Option<&ChecksumValue>) -> Result<(), S3Failure> {
-        if self.md5.is_some_and(|md5| md5 != hashes.md5) {
-            return Err(S3Failure::new(S3Error::BadDigest)
-                .message("The Content-MD5 you specified did not match what we received."));
-        }
-        let expected = self.checksum.value.as_ref().or(trailer);
-        match (expected, &hashes.named) {
-            (Some(expected), found) if found.as_ref() != Some(expected) => Err(S3Error::BadDigest.into()),
-            (Some(_) | None, _) => Ok(()),
-        }
-    }
-}
-
-impl Hashers {
-    /// Hashers for what the client named, and for what is kept.
-    pub(crate) fn new(named: Option<ChecksumAlgorithm>, kept: ChecksumAlgorithm) -> Self {
-        Self {
-            md5: Md5Hasher::new(),
-            named: named.map(ChecksumHasher::new),
-            kept: (named != Some(kept)).then(|| ChecksumHasher::new(kept)),
-        }
-    }
-
-    /// Takes the next bytes.
-    pub(crate) fn update(&mut self, bytes: &[u8]) {
-        self.md5.update(bytes);
-        for hasher in [&mut self.named, &mut self.kept].into_iter().flatten() {
-            hasher.update(bytes);
-        }
-    }
-
-    /// The hashes of all bytes taken.
-    pub(crate) fn finish(self) -> Hashes {
-        let named = self.named.map(ChecksumHasher::finish);
-        let kept = match (self.kept, &named) {
-            (Some(kept), _) => kept.finish(),
-            (None, Some(named)) => named.clone(),
-            (None, None) => unreachable!("what is not named is kept by a hasher of its own"),
+    /// The first `count` bytes of `space` are payload now. They are hashed when enough has come together, and in
+    /// any case before another buffer, another chunk or the end.
+    async fn filled(
+        &mut self,
+        buffer: Buffer,
+        space: Range<usize>,
+        count: usize,
+        ends_chunk: bool,
+    ) -> Result<(), Refusal> {
+        let start = space.start - self.unhashed;
+        let end = space.start + count;
+        self.length = self.length.saturating_add(u64::try_from(count).unwrap_or(u64::MAX));
+        let ends = Ends { body: self.expected == Some(self.length), chunk: ends_chunk };
+        let is_due = ends.body || ends.chunk || end == space.end || is_worth_a_turn(end - start);
+        let buffer = if is_due {
+            self.unhashed = 0;
+            self.hashers.take(self.lanes, self.runtime, (buffer, start..end), ends).await
+        } else {
+            self.unhashed = end - start;
+            buffer
         };
-        Hashes { md5: self.md5.finish(), named, kept }
+        self.writer()?.fill(buffer, count);
+        Ok(())
+    }
+
+    /// Hashes what was not hashed yet.
+    async fn flush(&mut self) -> Result<(), Refusal> {
+        if self.unhashed > 0 {
+            let (buffer, space) = self.writer()?.space().await?;
+            let range = space.start - core::mem::take(&mut self.unhashed)..space.start;
+            let buffer = self.hashers.take(self.lanes, self.runtime, (buffer, range), Ends::default()).await;
+            self.writer()?.fill(buffer, 0);
+        }
+        Ok(())
     }
 }
 
@@ -128,29 +114,39 @@ impl<R: Runtime> Request<'_, R> {
         expected: &Expected,
         kept: ChecksumAlgorithm,
     ) -> Result<(Body, Hashes), Refusal> {
-        let mut hashers = Hashers::new(expected.algorithm(), kept);
-        let mut writer = match body.payload_expected() {
-            Some(0) => None,
-            length => Some(self.core.engine.begin_body(length)?),
+        let length = body.payload_expected();
+        let mut intake = Intake {
+            runtime: &self.core.runtime,
+            lanes: &self.core.lanes,
+            hashers: Hashers::new(expected.algorithm(), kept, body.hashed_by()),
+            writer: match length {
+                Some(0) => None,
+                length => Some(self.core.engine.begin_body(length)?),
+            },
+            length: 0,
+            expected: length,
+            unhashed: 0,
         };
         exchange.begin_body().await?;
         loop {
             match body.step(exchange.at_hand())? {
                 BodyProgress::Payload { consumed, offset, length } => {
                     let payload = exchange.at_hand().get(offset..offset + length).unwrap_or_default();
-                    hashers.update(payload);
-                    let Some(writer) = &mut writer else { return Err(S3Error::IncompleteBody.into()) };
-                    writer.write(payload).await?;
+                    intake.copy(payload, body.is_chunk_filled()).await?;
                     exchange.consume(consumed);
                 }
                 BodyProgress::NeedMore { consumed } => {
                     exchange.consume(consumed);
-                    match &mut writer {
-                        Some(writer) if body.direct_remaining() >= DIRECT_BYTES_MIN => {
-                            receive_direct(exchange, &mut body, &mut hashers, writer).await?;
-                        }
-                        Some(_) | None => exchange.receive().await?,
+                    if intake.writer.is_some() && body.direct_remaining() >= DIRECT_BYTES_MIN {
+                        intake.receive(exchange, &mut body).await?;
+                    } else {
+                        exchange.receive().await?;
                     }
+                }
+                BodyProgress::HashDue { consumed } => {
+                    exchange.consume(consumed);
+                    intake.flush().await?;
+                    body.prove(&intake.hashers.due())?;
                 }
                 BodyProgress::End { consumed } => {
                     exchange.consume(consumed);
@@ -159,6 +155,8 @@ impl<R: Runtime> Request<'_, R> {
                 }
             }
         }
+        intake.flush().await?;
+        let Intake { hashers, writer, .. } = intake;
         let hashes = hashers.finish();
         expected.check(&hashes, body.trailer_checksum())?;
         let stored = match writer {
@@ -185,7 +183,7 @@ impl<R: Runtime> Request<'_, R> {
         let _place = self.core.documents.enter().await;
         let algorithm = expected.algorithm().or(body.trailer_algorithm());
         let algorithm = algorithm.unwrap_or(ChecksumAlgorithm::Crc64Nvme);
-        let mut hashers = Hashers::new(Some(algorithm), algorithm);
+        let mut hashers = Hashers::new(Some(algorithm), algorithm, body.hashed_by());
         let mut document = Vec::new();
         exchange.begin_body().await?;
         loop {
@@ -200,6 +198,10 @@ impl<R: Runtime> Request<'_, R> {
                     exchange.consume(consumed);
                     exchange.receive().await?;
                 }
+                BodyProgress::HashDue { consumed } => {
+                    exchange.consume(consumed);
+                    body.prove(&hashers.due())?;
+                }
                 BodyProgress::End { consumed } => {
                     exchange.consume(consumed);
                     exchange.end_body();
@@ -209,23 +211,4 @@ impl<R: Runtime> Request<'_, R> {
             }
         }
     }
-}
-
-/// One receive straight into the row that the engine fills.
-async fn receive_direct<R: Runtime>(
-    exchange: &mut Exchange<'_, R>,
-    body: &mut VerifiedBody,
-    hashers: &mut Hashers,
-    writer: &mut BodyWriter<R>,
-) -> Result<(), Refusal> {
-    let (buffer, space) = writer.space().await?;
-    let most = usize::try_from(body.direct_remaining()).unwrap_or(usize::MAX).min(space.len());
-    let start = space.start;
-    let (received, buffer) = exchange.receive_into(buffer, start..start + most).await;
-    let count = received?;
-    let payload = buffer.bytes().get(start..start + count).unwrap_or_default();
-    body.direct_received(payload);
-    hashers.update(payload);
-    writer.fill(buffer, count);
-    Ok(())
 }

@@ -192,6 +192,12 @@ impl BodyReader {
         }
     }
 
+    /// Whether all payload of an aws-chunk was reported, while the end of the chunk was not.
+    #[must_use]
+    pub const fn is_chunk_filled(&self) -> bool {
+        matches!(self.inner, Inner::DataEnd { .. })
+    }
+
     /// Notes payload that did not pass through `step`.
     ///
     /// # Panics
