@@ -2,6 +2,7 @@
 //! meanwhile, are written again.
 
 use super::body::{Body, Object};
+use super::hold::Hold;
 use super::objects::published;
 use super::{Engine, unexpected};
 use crate::body::{BodyPlace, BodySpace};

@@ -96,7 +96,7 @@ mod tests {
     fn published_chain() {
         let mut chain = verifier("4f232c4386841ef735655705268965c44a0e4690baa4adea153f7db9fa80a0a9");
         let first = bytes("ad80c730a21e5b8d04586a2213dd63b9a0e99e0e2307b0ade35a65485a288648");
-        assert_eq!(chain.finish_chunk(&sha256(&[b'a'; 64 << 10]), &first), Ok(()));
+        assert_eq!(chain.finish_chunk(&sha256(&vec![b'a'; 64 << 10]), &first), Ok(()));
         let second = bytes("0055627c9e194cb4542bae2aa5492e3c1575bbb81b612b7d234b86a503ef5497");
         assert_eq!(chain.finish_chunk(&sha256(&[b'a'; 1024]), &second), Ok(()));
         let last = bytes("b6c6ea8a5354eaf15b3cb7646744f4275b71ea724fed81ceb9323e279d449df9");
@@ -108,7 +108,7 @@ mod tests {
     fn published_chain_with_trailer() {
         let mut chain = verifier("106e2a8a18243abcf37539882f36619c00e2dfc72633413f02d3b74544bfeb8e");
         let first = bytes("b474d8862b1487a5145d686f57f013e54db672cee1c953b3010fb58501ef5aa2");
-        assert_eq!(chain.finish_chunk(&sha256(&[b'a'; 64 << 10]), &first), Ok(()));
+        assert_eq!(chain.finish_chunk(&sha256(&vec![b'a'; 64 << 10]), &first), Ok(()));
         let second = bytes("1c1344b170168f8e65b41376b44b20fe354e373826ccbbe2c1d40a8cae51e5c7");
         assert_eq!(chain.finish_chunk(&sha256(&[b'a'; 1024]), &second), Ok(()));
         let last = bytes("2ca2aba2005185cf7159c6277faf83795951dd77a3a99e6e65d5c9f85863f992");

@@ -14,7 +14,6 @@ use crate::http::head::RequestHead;
 use crate::http::query::Query;
 use crate::limits::{ACCESS_KEY_BYTES_MAX, CLOCK_SKEW_S, REGION_BYTES_MAX, SIGNING_KEY_COUNT_MAX};
 use arrayvec::ArrayString;
-use ashlar_engine::hash::Sha256;
 use jiff::Timestamp;
 
 /// What the operator decided.
