@@ -62,7 +62,8 @@ async fn complete(engine: &SimEngine, number: u64) -> Result<(), EngineError> {
     let id = engine.create_upload(&bucket, &key, UploadInit::default()).await?;
     let mut named = Vec::new();
     for part in 1..10 {
-        let content = Content { seed: number * 10 + u64::from(part), length: 100 };
+        // Of a declared length, and so in rows of the log: the pages have the data group for themselves.
+        let content = Content { seed: (number * 10 + u64::from(part)) * 3 + 1, length: 100 };
         let body = send(engine, content).await?;
         engine.put_part(&bucket, &key, id, part, body, content.md5(), None).await?;
         named.push(NamedPart { number: part, md5: content.md5() });
@@ -78,8 +79,8 @@ fn many_pages_of_bodies_meet_the_end_of_a_group() {
     let boot = Boot { cores: 1, reserve_bytes: 1 << 20, ..Boot::default() };
     let ended = rig.boot(&boot, |engines| async move {
         Work::new().bucket(&engines[0]).await;
-        let done = join_all((0..400).map(|number| complete(&engines[0], number))).await;
-        assert_eq!(done, vec![Ok(()); 400]);
+        let done = join_all((0..600).map(|number| complete(&engines[0], number))).await;
+        assert_eq!(done, vec![Ok(()); 600]);
     });
     ended.assert_finished();
 }

@@ -5,7 +5,9 @@
 
 use ashlar_engine::error::EngineError;
 use ashlar_engine::runtime::Runtime as _;
+use ashlar_engine::runtime::sim::SimRuntime;
 use ashlar_engine::types::{Condition, Etag, ObjectMeta};
+use ashlar_engine::{Object, ObjectReader};
 use ashlar_tests::driver::send;
 use ashlar_tests::load::Work;
 use ashlar_tests::model::Content;
@@ -15,6 +17,8 @@ use std::rc::Rc;
 use std::time::Duration;
 
 const MIB: u64 = 1 << 20;
+
+type SimReader = ObjectReader<SimRuntime>;
 
 async fn put_some(engine: &SimEngine, work: &Work, numbers: std::ops::Range<u64>, length: u64) {
     for number in numbers {
@@ -63,8 +67,7 @@ fn a_start_reads_what_was_written_behind_the_checkpoint_and_no_more() {
 fn checkpoints_that_nobody_asks_for_bound_what_a_start_reads() {
     const BODY: u64 = 60_000;
     let rig = Rig::flash("1+1", 2, 512 * MIB);
-    let work = Work::new();
-    let own = work.clone();
+    let own = Work::new();
     let ended = rig.boot(&Boot { cores: 1, ..Boot::default() }, move |engines| {
         let work = own.clone();
         async move {
@@ -169,62 +172,81 @@ fn what_is_being_read_is_not_written_over() {
     }
 }
 
-/// A body of one and a half minutes: deleted halfway when `deletes`, and read to its end otherwise.
-async fn slow_reader(engine: SimEngine, work: Work, deletes: bool) {
-    let bucket = work.bucket(&engine).await;
-    let content = Content { seed: 7, length: 6_000_000 };
-    let body = send(&engine, content).await.unwrap();
+/// A full pool, and the object of which it holds one beside the others.
+async fn full_pool(engine: &SimEngine, work: &Work, content: Content) -> (Object, u64) {
+    let bucket = work.bucket(engine).await;
+    let body = send(engine, content).await.unwrap();
     let meta = ObjectMeta { etag: Etag { md5: [0; 16], parts: 0 }, checksum: None, metadata: Vec::new() };
     engine.publish(&bucket, b"read", body, meta, Condition::default()).await.unwrap();
-    let stored = fill(&engine, &work, 900_000).await;
-    let object = engine.lookup(&bucket, b"read").await.unwrap().unwrap();
-    let mut reader = engine.read(&object, 0..object.size());
-    let (mut bytes, mut slices) = (Vec::new(), 0);
-    let error = loop {
-        let slice = match reader.next().await {
-            Ok(Some(slice)) => slice,
-            Ok(None) => break None,
-            Err(error) => break Some(error),
-        };
+    let stored = fill(engine, work, 900_000).await;
+    (engine.lookup(&bucket, b"read").await.unwrap().unwrap(), stored)
+}
+
+/// Reads on, a slice every seven seconds.
+async fn read_slices(
+    engine: &SimEngine,
+    reader: &mut SimReader,
+    bytes: &mut Vec<u8>,
+    slices: usize,
+) -> Result<usize, EngineError> {
+    for number in 0..slices {
+        let Some(slice) = reader.next().await? else { return Ok(number) };
         bytes.extend_from_slice(slice.bytes());
-        slices += 1;
         engine.runtime().sleep(Duration::from_secs(7)).await;
-        if slices == 3 {
-            for number in 0..stored {
-                assert!(work.delete(&engine, format!("fill/{number}").as_bytes()).await);
-            }
-            if deletes {
-                assert!(engine.delete(&bucket, b"read", Condition::default()).await.unwrap());
-            }
-        }
-        // What others deleted comes back while this one reads on.
-        if slices == 6 && !deletes {
-            let content = Content { seed: 9, length: 900_000 };
-            assert!(work.put(&engine, b"other", content).await, "{:?}", work.take_failures());
-        }
-    };
-    assert!(slices > 10, "{slices}");
-    if deletes {
-        assert_eq!(error, Some(EngineError::Superseded));
-        assert!(bytes == content.bytes(0..u64::try_from(bytes.len()).unwrap()), "no wrong byte until then");
-        engine.runtime().sleep(Duration::from_secs(5)).await;
-        drop((reader, object));
-        engine.runtime().sleep(Duration::from_secs(5)).await;
-        assert!(work.put(&engine, b"other", content).await, "{:?}", work.take_failures());
-    } else {
-        assert_eq!(error, None);
-        assert!(bytes == content.all());
+    }
+    Ok(slices)
+}
+
+async fn delete_all(engine: &SimEngine, work: &Work, stored: u64) {
+    for number in 0..stored {
+        assert!(work.delete(engine, format!("fill/{number}").as_bytes()).await);
     }
 }
 
+const SLOW: Content = Content { seed: 7, length: 6_000_000 };
+const OTHER: Content = Content { seed: 9, length: 900_000 };
+
+async fn others_are_deleted(engine: SimEngine, work: Work) {
+    let (object, stored) = full_pool(&engine, &work, SLOW).await;
+    let mut reader = engine.read(&object, 0..object.size());
+    let mut bytes = Vec::new();
+    read_slices(&engine, &mut reader, &mut bytes, 3).await.unwrap();
+    delete_all(&engine, &work, stored).await;
+    read_slices(&engine, &mut reader, &mut bytes, 3).await.unwrap();
+    assert!(work.put(&engine, b"other", OTHER).await, "{:?}", work.take_failures());
+    read_slices(&engine, &mut reader, &mut bytes, 1000).await.unwrap();
+    assert!(bytes == SLOW.all());
+}
+
+async fn it_is_deleted_itself(engine: SimEngine, work: Work) {
+    let (object, stored) = full_pool(&engine, &work, SLOW).await;
+    let mut reader = engine.read(&object, 0..object.size());
+    let mut bytes = Vec::new();
+    read_slices(&engine, &mut reader, &mut bytes, 3).await.unwrap();
+    delete_all(&engine, &work, stored).await;
+    assert!(work.delete(&engine, b"read").await);
+    let ended = read_slices(&engine, &mut reader, &mut bytes, 1000).await;
+    assert_eq!(ended, Err(EngineError::Superseded));
+    let length = u64::try_from(bytes.len()).unwrap();
+    assert!(length > 2_000_000 && bytes == SLOW.bytes(0..length), "{length} right bytes until then");
+    drop((reader, object));
+    engine.runtime().sleep(Duration::from_secs(5)).await;
+    assert!(work.put(&engine, b"other", OTHER).await, "{:?}", work.take_failures());
+}
+
+fn on_a_small_pool<F: Future<Output = ()> + 'static>(scenario: fn(SimEngine, Work) -> F) {
+    let rig = Rig::flash("2+1", 3, 24 * MIB);
+    let work = Work::new();
+    let boot = Boot { cores: 1, ..Boot::default() };
+    rig.boot(&boot, move |engines| scenario(engines[0].clone(), work.clone())).assert_finished();
+}
+
 #[test]
-fn a_slow_reader_keeps_no_space_but_its_own_and_that_not_for_ever() {
-    for deletes in [false, true] {
-        let rig = Rig::flash("2+1", 3, 24 * MIB);
-        let work = Work::new();
-        let ended = rig.boot(&Boot { cores: 1, ..Boot::default() }, move |engines| {
-            slow_reader(engines[0].clone(), work.clone(), deletes)
-        });
-        ended.assert_finished();
-    }
+fn a_slow_reader_keeps_no_space_but_its_own() {
+    on_a_small_pool(others_are_deleted);
+}
+
+#[test]
+fn a_slow_reader_of_what_is_gone_ends_after_a_while() {
+    on_a_small_pool(it_is_deleted_itself);
 }
