@@ -188,6 +188,12 @@ pub fn shared_ref_prefix(id: SharedId) -> Vec<u8> {
     identified(Space::SharedRef, id, &[])
 }
 
+/// Start of the keys of all shared bodies.
+#[must_use]
+pub fn shared_prefix() -> Vec<u8> {
+    vec![Space::Shared.number()]
+}
+
 /// Start of the keys of all sharers of all shared bodies.
 #[must_use]
 pub fn shared_refs_prefix() -> Vec<u8> {

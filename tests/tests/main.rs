@@ -1,12 +1,12 @@
 //! Every whole-system test, one behaviour per module, in one program.
 
+mod buckets;
 mod crash_consistency;
 mod device_loss;
 mod memory;
 mod model_conformance;
 mod promises;
 mod scrub_repair;
-#[cfg(test)]
 mod server;
 mod sharing;
 mod slice;

@@ -13,7 +13,8 @@ use crate::limits::{SHARING_PAGE, SHARING_PAUSE_MAX, SHARING_PAUSE_MIN};
 use crate::mesh::Lane;
 use crate::runtime::{CoreId, Runtime};
 use ashlar_disk_format::key::{
-    decode_shared_ref_key, decode_unref_key, object_key, prefix_end, shared_refs_prefix, unrefs_prefix,
+    decode_shared_key, decode_shared_ref_key, decode_unref_key, object_key, prefix_end, shared_prefix,
+    shared_refs_prefix, unrefs_prefix,
 };
 use ashlar_disk_format::units::BucketId;
 use ashlar_disk_format::value::{ObjectRecord, SharedRecord, decode_shared_ref};
@@ -39,10 +40,13 @@ pub(crate) async fn send_unreferences<R: Runtime>(shard: Rc<Shard<R>>) {
     }
 }
 
-/// Asks once about every reference that an earlier mount left unconfirmed.
+/// Asks once about every reference that an earlier mount left unconfirmed, and then once about every body.
 pub(crate) async fn ask_about_references<R: Runtime>(shard: Rc<Shard<R>>) {
     let mut pause = SHARING_PAUSE_MIN;
     while !shard.closing.get() && shard.ask_about_all().await.is_err() {
+        back_off(&shard, &mut pause).await;
+    }
+    while !shard.closing.get() && shard.sweep_all().await.is_err() {
         back_off(&shard, &mut pause).await;
     }
 }
@@ -95,6 +99,27 @@ impl<R: Runtime> Shard<R> {
             last = end;
             for asked in join_all(page.iter().map(|(key, value)| self.ask_about(key, value))).await {
                 result = result.and(asked);
+            }
+        }
+    }
+
+    /// One pass over the bodies. When the log refuses a batch that takes a reference off, the reference stays
+    /// in memory, so the next one to go is not the last; but the next start may find that batch, and then
+    /// nobody is left who would take the body off.
+    async fn sweep_all(self: &Rc<Self>) -> Result<(), EngineError> {
+        let mut result = Ok(());
+        let prefix = shared_prefix();
+        let mut last = None;
+        loop {
+            let _guard = self.enter()?;
+            let (page, end) = self.page(&prefix, last.as_deref()).await?;
+            if end.is_none() {
+                return result;
+            }
+            last = end;
+            for (key, _) in page {
+                let id = decode_shared_key(&key)?;
+                result = result.and(self.drop_unreferenced(id).await);
             }
         }
     }

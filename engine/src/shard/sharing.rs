@@ -5,7 +5,9 @@
 //!
 //! Invariants:
 //! - References of one body are changed one at a time, under the body's lock; a body that stands in the index has
-//!   at least one.
+//!   at least one, or had its last taken off by a batch that the log refused and a later start found: that start
+//!   takes the body off.
+//! - Whatever record names a body has a reference there.
 //! - The key of an object is locked before a body, and of bodies one at most: nobody waits in a circle.
 
 use super::commit::{Change, Planned, PlannedValue};
@@ -191,6 +193,20 @@ impl<R: Runtime> Shard<R> {
             release = shared.body.0;
         }
         self.submit_shared(id.vshard(), mutations, release).await
+    }
+
+    /// Takes a body off that nobody refers to.
+    pub(super) async fn drop_unreferenced(self: &Rc<Self>, id: SharedId) -> Result<(), EngineError> {
+        let _lock = self.locks.lock(&shared_key(id)).await;
+        let first = shared_ref_prefix(id);
+        let end = prefix_end(&first);
+        let end = end.as_deref().map_or(Bound::Unbounded, Bound::Excluded);
+        if self.index.scan(Bound::Included(&first), end).next().await?.is_some() {
+            return Ok(());
+        }
+        let Some(shared) = self.shared_body(id).await? else { return Ok(()) };
+        let mutations = vec![Planned::Delete { key: shared_key(id) }];
+        self.submit_shared(id.vshard(), mutations, shared.body.0).await
     }
 
     /// No other reference than `own` is left. Looks behind it first: who takes many off one after another then

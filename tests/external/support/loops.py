@@ -4,9 +4,11 @@ import os
 import pathlib
 import re
 import subprocess
+import time
 
 from support.server import DEVICE_COUNT, Server
 
+ATTACH_ATTEMPTS = 100
 UNITS = {"MiB": 1 << 20, "GiB": 1 << 30}
 
 
@@ -77,8 +79,15 @@ class Loops:
         losetup("--set-capacity", device)
 
     def attach(self, device):
-        """The same file at the same device."""
-        losetup("--direct-io=on", device, self.files[device])
+        """The same file at the same device, once the kernel has closed what a killed server held of it."""
+        for left in reversed(range(ATTACH_ATTEMPTS)):
+            try:
+                losetup("--direct-io=on", device, self.files[device])
+                return
+            except OSError:
+                if left == 0:
+                    raise
+                time.sleep(0.1)
 
 
 class LoopServer(Server):
