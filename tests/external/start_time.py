@@ -2,8 +2,8 @@
 """Measures how long it takes from starting the program to the first answer.
 
 On an empty folder, where the pool is made first; after an orderly stop; after a kill under load; and after a kill when much
-log lies behind the checkpoint. The quickest of some turns is held to a limit, as other work on the machine makes any of
-them slow; the processor time that the server took is printed beside, which other work changes little.
+log lies behind the checkpoint. The times are printed; held to a limit is only the processor time that the server took,
+which other work on the machine changes little. On a machine without other work `--seconds-max 2` holds the times as well.
 """
 
 import os
@@ -31,12 +31,14 @@ def begin(server):
     return seconds, (int(ticks[11]) + int(ticks[12])) / os.sysconf("SC_CLK_TCK")
 
 
-def report(what, times, seconds_max):
-    """Prints a row, and asserts that the shortest of the times is short enough."""
+def report(what, times, options, seconds_max):
+    """Prints a row, and asserts that the best of the times is good enough."""
     rows = ", ".join(f"{seconds:.2f} s ({busy:.2f} s of processor time)" for seconds, busy in times)
     print(f"{what}: first answer after {rows}", flush=True)
+    busy = min(busy for _, busy in times)
+    assert busy <= options.processor_seconds_max, f"{what}: {busy:.2f} s of processor time at best"
     best = min(seconds for seconds, _ in times)
-    assert best <= seconds_max, f"{what}: {best:.2f} s at best, more than {seconds_max} s"
+    assert seconds_max is None or best <= seconds_max, f"{what}: {best:.2f} s at best, more than {seconds_max} s"
 
 
 def empty(options, folder):
@@ -49,7 +51,7 @@ def empty(options, folder):
         finally:
             server.end()
             shutil.rmtree(server.folder)
-    report("empty folder", times, options.seconds_max)
+    report("empty folder", times, options, options.seconds_max)
 
 
 def again(server, options):
@@ -67,8 +69,8 @@ def again(server, options):
         load.end()
         killed.append(begin(server))
         load.verify()
-    report("after a stop", stopped, options.seconds_max)
-    report("after a kill under load", killed, options.seconds_max)
+    report("after a stop", stopped, options, options.seconds_max)
+    report("after a kill under load", killed, options, options.seconds_max)
 
 
 def full_log(server, options):
@@ -82,7 +84,8 @@ def full_log(server, options):
         server.kill()
         times.append(begin(server))
     said = [line for line in server.log_path.read_text().splitlines() if line.startswith("recovery:")]
-    report(f"after a kill behind {options.log_mib} MiB of small objects ({said[-1]})", times, options.log_seconds_max)
+    what = f"after a kill behind {options.log_mib} MiB of small objects ({said[-1]})"
+    report(what, times, options, options.seconds_max and 2 * options.seconds_max)
 
 
 def work(options, folder):
@@ -93,7 +96,7 @@ def work(options, folder):
     try:
         again(server, options)
         full_log(server, options)
-        print("the first answer comes in time")
+        print("each start took as little processor time as it may")
     except Exception:
         print(f"--- the server's last lines\n{server.tail()}", flush=True)
         raise
@@ -105,9 +108,9 @@ def main():
     """Reads the command line and runs."""
     parser = alone.parser(__doc__)
     parser.add_argument("--turns", type=int, default=5)
-    parser.add_argument("--seconds-max", type=float, default=2)
+    parser.add_argument("--seconds-max", type=float, help="hold the times to this too; behind much log, to twice this")
+    parser.add_argument("--processor-seconds-max", type=float, default=2)
     parser.add_argument("--log-mib", type=int, default=60, help="just less than makes a checkpoint due")
-    parser.add_argument("--log-seconds-max", type=float, default=4)
     alone.run(parser.parse_args(), work)
 
 
