@@ -70,12 +70,13 @@ impl BlockCache {
         Ok(Some(BufferSlice::of(buffer, 0..bytes.len())))
     }
 
-    /// Takes note of the whole of `extent`, which was verified.
+    /// Takes note of the whole of `extent`, which was verified. When the cache is full, a body is let in only
+    /// when it is asked for again: more bodies than it holds would only be copied in and pushed out.
     pub(crate) fn keep(&self, extent: &Extent, bytes: &[u8]) {
         assert!(bytes.len() == to_usize(u64::from(extent.length)), "an extent is kept whole");
         let Some(crc) = only_crc(extent) else { return };
         let mut blocks = self.blocks.borrow_mut();
-        if blocks.room() > bytes.len() {
+        if blocks.admits(name(extent), bytes.len()) {
             blocks.insert(name(extent), Block { crc, bytes: Rc::from(bytes) }, bytes.len());
         }
     }

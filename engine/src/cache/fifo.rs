@@ -95,6 +95,20 @@ impl<N: Copy + Ord, V: Clone> Cache<N, V> {
         self.enqueue(name, cost, main);
     }
 
+    /// Whether a value of `bytes` that was just read is worth its copy: there is room for it, or it was read a
+    /// short while ago. Remembers the name if it is not, so that the next time it is.
+    pub(crate) fn admits(&mut self, name: N, bytes: usize) -> bool {
+        let cost = bytes + OVERHEAD_BYTES;
+        if cost > self.room {
+            return false;
+        }
+        if self.bytes() + cost <= self.room || self.ghost_names.contains(&name) {
+            return true;
+        }
+        self.remember(name);
+        false
+    }
+
     /// Drops everything whose name `is_gone`.
     pub(crate) fn forget(&mut self, is_gone: impl Fn(&N) -> bool) {
         let gone: Vec<N> = self.held.keys().filter(|name| is_gone(name)).copied().collect();
@@ -107,11 +121,6 @@ impl<N: Copy + Ord, V: Clone> Cache<N, V> {
         self.main.retain(|name| !is_gone(name));
         self.ghosts.retain(|name| !is_gone(name));
         self.ghost_names.retain(|name| !is_gone(name));
-    }
-
-    /// The most it may hold, bytes.
-    pub(crate) fn room(&self) -> usize {
-        self.room
     }
 
     /// Memory taken, bytes.
@@ -248,6 +257,21 @@ mod tests {
             touch(&mut cache, number);
         });
         assert!(touch(&mut cache, 0), "came back from the ghosts into the main queue");
+    }
+
+    #[test]
+    fn a_full_cache_admits_what_comes_back_soon() {
+        let mut cache = cache(20);
+        (0..20).for_each(|number| {
+            assert!(cache.admits(name(number), BYTES), "there is room");
+            cache.insert(name(number), (), BYTES);
+        });
+        assert!(!cache.admits(name(100), BYTES));
+        assert!(cache.admits(name(100), BYTES), "asked for again");
+        (200..300).for_each(|number| assert!(!cache.admits(name(number), BYTES)));
+        assert!(!cache.admits(name(100), BYTES), "too long ago");
+        assert!(!cache.admits(name(1), 100 * BYTES), "never larger than the room");
+        assert_eq!(cache.statistics().evicted, 0);
     }
 
     #[test]
