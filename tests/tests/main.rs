@@ -7,6 +7,7 @@ mod memory;
 mod model_conformance;
 mod promises;
 mod scrub_repair;
+#[cfg(test)]
 mod server;
 mod sharing;
 mod slice;
