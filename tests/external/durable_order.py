@@ -228,8 +228,7 @@ def serve_and_look(options, folder, devices, cache):
     """A server on devices with this kind of cache, and PUTs of all sizes."""
     set_cache(devices.paths(), cache)
     server = loops.LoopServer(options.binary, folder, devices)
-    server.start()
-    try:
+    with alone.running(server):
         print(f"write cache `{cache}`: {open_flags(server)}", flush=True)
         session = Session(server)
         assert session.request("PUT", None, bucket=BUCKET)[0] == 200
@@ -246,11 +245,6 @@ def serve_and_look(options, folder, devices, cache):
                     if turn == 0:
                         print(f"PUT of {length} bytes: {put.text()}", flush=True)
         assert server.stop() == 0
-    except Exception:
-        print(f"--- the server's last lines\n{server.tail()}", flush=True)
-        raise
-    finally:
-        server.end()
 
 
 def work(options, folder):

@@ -131,8 +131,7 @@ def work(options, folder):
         return
     chance = random.Random(options.seed)
     server = Server(options.binary, folder, device_size=options.device_size)
-    server.start()
-    try:
+    with alone.running(server):
         load = Load(server, options.seed, 8)
         # The same two throughout: a third spoilt device may rightly cost objects, unless all was repaired before.
         devices = chance.sample(server.devices(), DEVICES_LOST_MAX)
@@ -151,11 +150,6 @@ def work(options, folder):
             load.verify()
             spoilt = ", ".join(f"{path.name}: {bytes_} bytes" for path, bytes_ in zip(devices, changed))
             print(f"round {number}: {spoilt}; {count} keys right", flush=True)
-    except Exception:
-        print(f"--- the server's last lines\n{server.tail()}", flush=True)
-        raise
-    finally:
-        server.end()
     print(f"no wrong byte after {options.rounds} rounds of {options.flips} flips on each of two devices")
 
 

@@ -107,8 +107,7 @@ def work(options, folder):
 def rounds(options, server):
     """All rounds on one server."""
     chance = random.Random(options.seed)
-    server.start()
-    try:
+    with alone.running(server):
         load = Load(server, options.seed, options.clients)
         for number in range(1, options.rounds + 1):
             print(f"round {number}: {kill_round(server, load, chance, options.seconds)}", flush=True)
@@ -122,11 +121,6 @@ def rounds(options, server):
         server.start()
         load.verify()
         print(f"{load.acknowledged()} acknowledged changes survived {options.rounds} kills")
-    except Exception:
-        print(f"--- the server's last lines\n{server.tail()}", flush=True)
-        raise
-    finally:
-        server.end()
 
 
 def main():

@@ -167,8 +167,7 @@ def work(options, folder):
     device_mib = int(content.length / DATA_MEMBERS * ROOM / MIB) + 256
     server = Server(options.binary, folder, device_size=f"{device_mib}MiB")
     home = folder / "home"
-    server.start()
-    try:
+    with alone.running(server):
         print(f"{DEVICE_COUNT} devices of {device_mib} MiB", flush=True)
         assert Session(server).request("PUT", None, bucket=BUCKET)[0] == 200
         wanted = upload(server, home, content)
@@ -187,11 +186,6 @@ def work(options, folder):
         ranges(server, content, chance, options.ranges)
         resume(server, content)
         print(f"an object of {content.length} bytes in {parts(server)[1]} parts survived kills and the loss of two devices")
-    except Exception:
-        print(f"--- the server's last lines\n{server.tail()}", flush=True)
-        raise
-    finally:
-        server.end()
 
 
 def main():

@@ -276,8 +276,7 @@ def work(options, folder):
     """All of it."""
     chance = random.Random(options.seed)
     server = Server(options.binary, folder, device_size=options.device_size)
-    server.start()
-    try:
+    with alone.running(server):
         store = Store(options, chance)
         assert Session(server).request("PUT", None, bucket=BUCKET)[0] == 200
         load(server, store, chance)
@@ -298,11 +297,6 @@ def work(options, folder):
         list_all(server, store, chance, 0)
         count = store.get(server, store.names)
         print(f"{count} objects, {len(store.odd)} of them with odd names, are right after kills and all pairs of losses")
-    except Exception:
-        print(f"--- the server's last lines\n{server.tail()}", flush=True)
-        raise
-    finally:
-        server.end()
 
 
 def main():

@@ -92,16 +92,10 @@ def work(options, folder):
     """All three."""
     empty(options, folder)
     server = Server(options.binary, folder / "again", memory="1GiB")
-    server.start()
-    try:
+    with alone.running(server):
         again(server, options)
         full_log(server, options)
         print("each start took as little processor time as it may")
-    except Exception:
-        print(f"--- the server's last lines\n{server.tail()}", flush=True)
-        raise
-    finally:
-        server.end()
 
 
 def main():

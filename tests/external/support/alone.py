@@ -1,6 +1,7 @@
 """The command line of scripts that start their own server."""
 
 import argparse
+import contextlib
 import pathlib
 import random
 import shutil
@@ -31,3 +32,16 @@ def run(options, work):
         if options.folder is None:
             shutil.rmtree(folder, ignore_errors=True)
     print(f"seed {seed}")
+
+
+@contextlib.contextmanager
+def running(server):
+    """The server, started; it ends with the context, and its last lines are shown when that fails."""
+    server.start()
+    try:
+        yield server
+    except Exception:
+        print(f"--- the server's last lines\n{server.tail()}", flush=True)
+        raise
+    finally:
+        server.end()
