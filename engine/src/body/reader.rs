@@ -7,6 +7,7 @@ use crate::number::to_u32;
 use crate::pool::PoolView;
 use crate::rows::{read_body, read_extent};
 use crate::runtime::Runtime;
+use ashlar_disk_format::error::{DecodeError, Field, Structure};
 use ashlar_disk_format::extent::Extent;
 use ashlar_disk_format::extent_page::ExtentPage;
 use ashlar_disk_format::value::BodyEntry;
@@ -62,13 +63,18 @@ impl<R: Runtime> ExtentStream<R> {
         self.reading.next().await.transpose()
     }
 
+    /// The record promises more bytes than its extents hold. An end would pass for the whole body: a copy
+    /// would be stored short, under the entity tag of all of it.
+    fn ends_early(&self) -> EngineError {
+        let (structure, field) = (Structure::Extent, Field::Length);
+        EngineError::Decode(DecodeError::Mismatch { structure, field, expected: self.left, found: 0 })
+    }
+
     /// The next extent of the range and which of its bytes belong to it. Pages before the range are
     /// passed over unread.
     async fn next_extent(&mut self) -> Result<Option<(Extent, Range<u32>)>, EngineError> {
         while self.left > 0 {
-            let Some(entry) = self.pending.pop() else {
-                return Ok(None);
-            };
+            let Some(entry) = self.pending.pop() else { return Err(self.ends_early()) };
             let length = entry.length();
             if self.skip >= length {
                 self.skip -= length;
@@ -94,5 +100,33 @@ impl<R: Runtime> ExtentStream<R> {
             }
         }
         Ok(None)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::pool::PoolFacts;
+    use crate::runtime::sim::{Sim, SimConfig};
+    use ashlar_disk_format::code::CodeShape;
+    use ashlar_disk_format::units::{Epoch, PoolId};
+
+    #[test]
+    fn a_body_that_ends_early_is_an_error_and_no_end() {
+        let facts = PoolFacts {
+            pool: PoolId([1; 16]),
+            epoch: Epoch(1),
+            shape: CodeShape::new(2, 1).unwrap(),
+            segment_bytes: 1 << 20,
+        };
+        Sim::new(SimConfig::default())
+            .run(|runtime| async move {
+                let view = Rc::new(PoolView::new(runtime, facts, Vec::new()));
+                let mut short = ExtentStream::new(Rc::clone(&view), &[], 0..10);
+                assert!(matches!(short.next().await, Err(EngineError::Decode(_))));
+                let mut empty = ExtentStream::new(view, &[], 0..0);
+                assert!(matches!(empty.next().await, Ok(None)));
+            })
+            .assert_finished();
     }
 }
