@@ -31,7 +31,7 @@ pub(crate) async fn send_unreferences<R: Runtime>(shard: Rc<Shard<R>>) {
     let mut pause = SHARING_PAUSE_MIN;
     while !shard.closing.get() {
         let wait = shard.unrefs_written.wait();
-        if shard.send_all().await.is_ok() {
+        if shard.for_each(unrefs_prefix(), async |key, _| shard.send_one(key).await).await.is_ok() {
             pause = SHARING_PAUSE_MIN;
             wait.await;
         } else {
@@ -43,10 +43,12 @@ pub(crate) async fn send_unreferences<R: Runtime>(shard: Rc<Shard<R>>) {
 /// Asks once about every reference that an earlier mount left unconfirmed, and then once about every body.
 pub(crate) async fn ask_about_references<R: Runtime>(shard: Rc<Shard<R>>) {
     let mut pause = SHARING_PAUSE_MIN;
-    while !shard.closing.get() && shard.ask_about_all().await.is_err() {
+    let ask = async |key: &[u8], value: &[u8]| shard.ask_about(key, value).await;
+    while !shard.closing.get() && shard.for_each(shared_refs_prefix(), &ask).await.is_err() {
         back_off(&shard, &mut pause).await;
     }
-    while !shard.closing.get() && shard.sweep_all().await.is_err() {
+    let sweep = async |key: &[u8], _: &[u8]| shard.sweep(key).await;
+    while !shard.closing.get() && shard.for_each(shared_prefix(), &sweep).await.is_err() {
         back_off(&shard, &mut pause).await;
     }
 }
@@ -60,10 +62,14 @@ async fn back_off<R: Runtime>(shard: &Shard<R>, pause: &mut Duration) {
 type Page = (Vec<(Vec<u8>, Rc<[u8]>)>, Option<Vec<u8>>);
 
 impl<R: Runtime> Shard<R> {
-    /// One pass over the unreferences. Goes on behind one that fails, and fails in the end.
-    async fn send_all(self: &Rc<Self>) -> Result<(), EngineError> {
+    /// Does `act` for every entry of a space, a page of them side by side. Goes on behind one that fails, and
+    /// fails in the end.
+    async fn for_each(
+        self: &Rc<Self>,
+        prefix: Vec<u8>,
+        act: impl AsyncFn(&[u8], &[u8]) -> Result<(), EngineError>,
+    ) -> Result<(), EngineError> {
         let mut result = Ok(());
-        let prefix = unrefs_prefix();
         let mut last = None;
         loop {
             let _guard = self.enter()?;
@@ -72,8 +78,8 @@ impl<R: Runtime> Shard<R> {
                 return result;
             }
             last = end;
-            for sent in join_all(page.iter().map(|(key, _)| self.send_one(key))).await {
-                result = result.and(sent);
+            for acted in join_all(page.iter().map(|(key, value)| act(key, value))).await {
+                result = result.and(acted);
             }
         }
     }
@@ -85,43 +91,11 @@ impl<R: Runtime> Shard<R> {
         self.submit_shared(shard, vec![Planned::Delete { key: key.to_vec() }], Vec::new()).await
     }
 
-    /// One pass over the references.
-    async fn ask_about_all(self: &Rc<Self>) -> Result<(), EngineError> {
-        let mut result = Ok(());
-        let prefix = shared_refs_prefix();
-        let mut last = None;
-        loop {
-            let _guard = self.enter()?;
-            let (page, end) = self.page(&prefix, last.as_deref()).await?;
-            if end.is_none() {
-                return result;
-            }
-            last = end;
-            for asked in join_all(page.iter().map(|(key, value)| self.ask_about(key, value))).await {
-                result = result.and(asked);
-            }
-        }
-    }
-
-    /// One pass over the bodies. When the log refuses a batch that takes a reference off, the reference stays
-    /// in memory, so the next one to go is not the last; but the next start may find that batch, and then
-    /// nobody is left who would take the body off.
-    async fn sweep_all(self: &Rc<Self>) -> Result<(), EngineError> {
-        let mut result = Ok(());
-        let prefix = shared_prefix();
-        let mut last = None;
-        loop {
-            let _guard = self.enter()?;
-            let (page, end) = self.page(&prefix, last.as_deref()).await?;
-            if end.is_none() {
-                return result;
-            }
-            last = end;
-            for (key, _) in page {
-                let id = decode_shared_key(&key)?;
-                result = result.and(self.drop_unreferenced(id).await);
-            }
-        }
+    /// When the log refuses a batch that takes a reference off, the reference stays in memory, so the next
+    /// one to go is not the last; but the next start may find that batch, and then nobody is left who would
+    /// take the body off.
+    async fn sweep(self: &Rc<Self>, key: &[u8]) -> Result<(), EngineError> {
+        self.drop_unreferenced(decode_shared_key(key)?).await
     }
 
     async fn ask_about(self: &Rc<Self>, key: &[u8], value: &[u8]) -> Result<(), EngineError> {
