@@ -1,6 +1,7 @@
 //! Multipart uploads.
 
 use super::body::Body;
+use super::objects::published;
 use super::{Engine, unexpected};
 use crate::error::EngineError;
 use crate::limits::LIST_MAX;
@@ -137,13 +138,11 @@ impl<R: Runtime> Engine<R> {
         meta: ObjectMeta,
         condition: Condition,
     ) -> Result<Published, EngineError> {
-        let _guard = self.enter()?;
+        let own = self.enter()?;
         let call = CompleteCall { bucket: bucket.id, key: key.to_vec(), id, parts, meta, condition };
         let owner = self.shard.router.object(bucket.id, key);
-        let Reply::Published(published) = self.ask(owner, Request::Complete(Box::new(call))).await? else {
-            return Err(unexpected());
-        };
-        Ok(published)
+        // The owner writes pages for the new object, which nothing names until its record is durable.
+        published(self.ask_holding(owner, Request::Complete(Box::new(call)), [Some(own), None]).await?)
     }
 
     /// Drops an upload and its parts.
