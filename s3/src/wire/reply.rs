@@ -1,7 +1,9 @@
 //! Replies, and how they are sent: the head and the body's first slice together, no body byte copied.
 
 use crate::http::response::{ResponseError, ResponseHead, ResponseIdentity};
-use crate::limits::{DOCUMENT_BUFFER_BYTES, IDLE_BUFFER_BYTES, RESPONSE_HEAD_BYTES_MAX, SILENCE_MAX};
+use crate::limits::{
+    DOCUMENT_BUFFER_BYTES, IDLE_BUFFER_BYTES, RESPONSE_HEAD_BYTES_MAX, SEND_BYTES_MIN, SILENCE_MAX,
+};
 use crate::wire::fault::WireFault;
 use crate::wire::pace::allowance;
 use arrayvec::ArrayString;
@@ -237,7 +239,11 @@ async fn send_parts<R: Runtime, const N: usize>(
     stream: &R::Stream,
     slices: [BufferSlice; N],
 ) -> Result<(), SendFault> {
-    let parts: SendParts = slices.into_iter().filter(|slice| !slice.is_empty()).collect();
+    let parts = slices.into_iter().filter(|slice| !slice.is_empty()).collect();
+    send_all(runtime, stream, parts).await
+}
+
+async fn send_all<R: Runtime>(runtime: &R, stream: &R::Stream, parts: SendParts) -> Result<(), SendFault> {
     let bytes: usize = parts.iter().map(BufferSlice::len).sum();
     let time = SILENCE_MAX + allowance(u64::try_from(bytes).unwrap_or(u64::MAX));
     let sent = stream.send(parts, runtime.now().after(time)).await;
@@ -270,7 +276,8 @@ async fn send_document<R: Runtime>(
     Ok(())
 }
 
-/// The head waits for the first bytes: as long as it is not sent, a failure can still be told.
+/// The head waits for the first bytes: as long as it is not sent, a failure can still be told. Short slices go
+/// together, because a send costs more than their bytes.
 async fn send_object<R: Runtime>(
     runtime: &R,
     stream: &R::Stream,
@@ -279,19 +286,26 @@ async fn send_object<R: Runtime>(
     bytes: u64,
 ) -> Result<(), SendFault> {
     let mut left = bytes;
-    let mut head = Some(head);
-    while left > 0 {
-        let fault = if head.is_some() { SendFault::Unreadable } else { SendFault::CutShort };
-        let Ok(Some(slice)) = reader.next().await else { return Err(fault) };
-        let length = u64::try_from(slice.len()).unwrap_or(u64::MAX);
-        left = left.checked_sub(length).ok_or(fault)?;
-        match head.take() {
-            Some(head) => send_parts(runtime, stream, [head, slice]).await?,
-            None => send_parts(runtime, stream, [slice]).await?,
+    let mut fault = SendFault::Unreadable;
+    let mut parts = SendParts::from_iter([head]);
+    loop {
+        let mut gathered = 0;
+        // Behind bytes that are held, only those are waited for that have their memory already.
+        while left > 0
+            && gathered < SEND_BYTES_MIN
+            && !parts.is_full()
+            && (gathered == 0 || reader.is_reading())
+        {
+            let Ok(Some(slice)) = reader.next().await else { return Err(fault) };
+            let length = u64::try_from(slice.len()).unwrap_or(u64::MAX);
+            left = left.checked_sub(length).ok_or(fault)?;
+            gathered += slice.len();
+            parts.push(slice);
         }
-    }
-    match head {
-        Some(head) => send_parts(runtime, stream, [head]).await,
-        None => Ok(()),
+        send_all(runtime, stream, core::mem::take(&mut parts)).await?;
+        if left == 0 {
+            return Ok(());
+        }
+        fault = SendFault::CutShort;
     }
 }
