@@ -2,9 +2,10 @@
 
 use crate::dispatch;
 use crate::front::{Core, ResponseIds};
-use crate::http::head::{HeadError, RequestHead, is_whole, parse};
+use crate::http::head::{BodyFraming, HeadError, RequestHead, is_whole, parse};
 use crate::http::response::ResponseIdentity;
 use crate::limits::{HEAD_BYTES_MAX, HEAD_MAX, IDLE_MAX};
+use crate::tls::CurrentTls;
 use crate::wire::exchange::{Exchange, Leftover, linger};
 use crate::wire::fault::WireFault;
 use crate::wire::link::Link;
@@ -27,7 +28,27 @@ enum Incoming {
 }
 
 /// Serves one connection to its end.
-pub(crate) async fn serve<R: Runtime>(core: &Core<R>, link: &Link<R>) {
+pub(crate) async fn serve<R: Runtime>(core: &Core<R>, stream: R::Stream) {
+    let tls = core.config.tls.as_ref().map(CurrentTls::get);
+    let stopped = core.stopped();
+    if core.is_stopping() {
+        return;
+    }
+    let opened = match select(pin!(Link::open(&core.runtime, stream, tls)), stopped).await {
+        Either::Left((opened, _)) => opened,
+        Either::Right(((), _)) => return,
+    };
+    match opened {
+        Ok(link) => {
+            serve_requests(core, &link).await;
+            link.finish().await;
+        }
+        Err(Some(refused)) => linger(&core.runtime, &refused, Window::default()).await,
+        Err(None) => {}
+    }
+}
+
+async fn serve_requests<R: Runtime>(core: &Core<R>, link: &Link<R>) {
     let mut window = Window::default();
     loop {
         let refusal = match read_head(core, link, &mut window).await {
@@ -90,6 +111,7 @@ fn identity<'i, R: Runtime>(core: &Core<R>, ids: &'i ResponseIds, keep_alive: bo
 async fn read_head<R: Runtime>(core: &Core<R>, link: &Link<R>, window: &mut Window) -> Incoming {
     window.shrink();
     if window.is_empty() {
+        link.rest();
         match wait_for_request(core, link, window).await {
             Ok(()) => {}
             Err(_) => return Incoming::Nothing,
@@ -144,6 +166,8 @@ async fn answer<R: Runtime>(
     head: &RequestHead<'_>,
     behind_head: &[u8],
 ) -> Option<Leftover> {
+    let has_body = !matches!(head.framing(), BodyFraming::None | BodyFraming::Length(0));
+    link.begin(has_body).await.ok()?;
     let ids = core.ids();
     let mut exchange = Exchange::new(&core.runtime, link, head, behind_head);
     let reply = Box::pin(dispatch::answer(core, head, &mut exchange, &ids)).await?;

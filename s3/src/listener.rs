@@ -3,7 +3,6 @@
 use crate::connection;
 use crate::front::Core;
 use crate::limits::ACCEPT_PAUSE;
-use crate::wire::link::Link;
 use ashlar_engine::runtime::{Listener as _, Runtime, TaskQueue};
 use ashlar_engine::sync::{Event, Limit};
 use core::cell::Cell;
@@ -38,9 +37,8 @@ impl Connections {
             let runtime = core.runtime.clone();
             runtime.spawn(TaskQueue::Foreground, async move {
                 let cut = connections.cut.wait();
-                let link = Link::Plain(stream);
-                select(pin!(connection::serve(&core, &link)), cut).await;
-                drop((link, place, open));
+                select(pin!(connection::serve(&core, stream)), cut).await;
+                drop((place, open));
             });
         }
     }

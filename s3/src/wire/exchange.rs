@@ -213,6 +213,7 @@ impl<'x, R: Runtime> Exchange<'x, R> {
 
 /// Drops what a peer still sends, until it closes or a bound is passed.
 pub(crate) async fn linger<R: Runtime>(runtime: &R, link: &Link<R>, mut window: Window) {
+    link.finish().await;
     let deadline = runtime.now().after(LINGER_MAX);
     let mut left = LINGER_BYTES_MAX;
     while left > 0 {
