@@ -1,6 +1,7 @@
 //! What the operator decided about the S3 front end.
 
 use crate::auth::credentials::SecretKey;
+use crate::tls::{CurrentTls, Tls};
 use core::time::Duration;
 use std::collections::BTreeMap;
 
@@ -23,6 +24,8 @@ pub struct ServerConfig {
     pub owner_name: String,
     /// Connections that one core serves at a time; more wait in the listening socket.
     pub connections_max: usize,
+    /// With which TLS is spoken on every connection; without it, plain HTTP.
+    pub tls: Option<CurrentTls>,
     /// How long requests in progress may go on when the server is to end.
     pub drain: Duration,
 }
@@ -39,8 +42,16 @@ impl ServerConfig {
             owner_id: "ashlar".to_owned(),
             owner_name: "ashlar".to_owned(),
             connections_max: 8192,
+            tls: None,
             drain: Duration::from_secs(30),
         }
+    }
+
+    /// Speaks TLS.
+    #[must_use]
+    pub fn with_tls(mut self, tls: Tls) -> Self {
+        self.tls = Some(CurrentTls::new(tls));
+        self
     }
 
     /// Adds an access key.

@@ -27,6 +27,7 @@ mod op;
 mod front;
 mod config;
 mod wire;
+pub mod tls;
 pub mod route;
 pub mod auth;
 pub mod xml;

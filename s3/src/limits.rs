@@ -94,6 +94,15 @@ pub const DRAIN_MAX: Duration = Duration::from_secs(10);
 pub const LINGER_BYTES_MAX: u64 = 4 * 1024 * 1024;
 /// Longest time for that.
 pub const LINGER_MAX: Duration = Duration::from_secs(3);
+/// Longest time from a connection's first moment to the end of its TLS handshake.
+pub const HANDSHAKE_MAX: Duration = Duration::from_secs(10);
+/// Most bytes of a handshake that are kept until they make sense, as of a head: a hello with post-quantum keys and a
+/// ticket takes about 2 KiB.
+pub const HANDSHAKE_BYTES_MAX: usize = 16 * 1024;
+/// Largest buffer of records on their way in or out, in bytes: three whole ones and the beginning of a fourth.
+pub const RECORDS_BYTES_MAX: usize = 64 * 1024;
+/// Longest time for the farewell of a TLS connection.
+pub const FAREWELL_MAX: Duration = Duration::from_secs(1);
 /// Pause after the listening socket failed (no file descriptors, say).
 pub const ACCEPT_PAUSE: Duration = Duration::from_millis(20);
 
@@ -104,5 +113,9 @@ const _: () = assert!(IDLE_BUFFER_BYTES <= HEAD_BYTES_MAX);
 const _: () = assert!(HEAD_BYTES_MAX < RESPONSE_HEAD_BYTES_MAX);
 // A target must fit in a head with room for the smallest set of headers.
 const _: () = assert!(TARGET_BYTES_MAX < HEAD_BYTES_MAX);
+// A handshake begins in the smallest buffer.
+const _: () = assert!(IDLE_BUFFER_BYTES <= HANDSHAKE_BYTES_MAX);
+// Two records of 16 KiB, with what protects them, fit at once: see `wire::tls::session`.
+const _: () = assert!(2 * (16 * 1024 + 2048 + 5) <= RECORDS_BYTES_MAX);
 // A trailer line must fit in the trailer store.
 const _: () = assert!(BODY_LINE_BYTES_MAX < TRAILER_BYTES_MAX);

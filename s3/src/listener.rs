@@ -37,8 +37,8 @@ impl Connections {
             let runtime = core.runtime.clone();
             runtime.spawn(TaskQueue::Foreground, async move {
                 let cut = connections.cut.wait();
-                select(pin!(connection::serve(&core, &stream)), cut).await;
-                drop((stream, place, open));
+                select(pin!(connection::serve(&core, stream)), cut).await;
+                drop((place, open));
             });
         }
     }

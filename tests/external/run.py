@@ -3,7 +3,8 @@
 
     python3 tests/external/run.py --binary target/release/ashlar [--only NAME] [--keep]
 
-Starts the server on a fresh folder and runs the scripts of `clients/` against it, then the scripts that need a server
+Starts the server on a fresh folder and runs the scripts of `clients/` against it, then again against one that speaks TLS
+(under names that end in `-tls`, with a certificate made for this run), then the scripts that need a server
 of their own (they kill it, spoil its devices or fill its memory). Prints `ok NAME (… s)` or `FAILED NAME` with the last
 lines of output; the last line is `N passed, N failed`, counting scripts. A client that is not installed is a failure
 unless `--allow-missing` is given.
@@ -22,6 +23,7 @@ import time
 HERE = pathlib.Path(__file__).resolve().parent
 sys.path.insert(0, str(HERE))
 
+from support.authority import Authority  # noqa: E402
 from support.server import Server  # noqa: E402  (the path must be set first)
 
 TAIL_LINES = 60
@@ -41,6 +43,13 @@ CLIENTS = [
     ("js-sdk", ["node", "clients/js_sdk.cjs"], ["program:node", "node:@aws-sdk/client-s3", "node:@aws-sdk/lib-storage"]),
     ("pyarrow", ["python", "clients/pyarrow_client.py"], ["pyarrow"]),
     ("polars", ["python", "clients/polars_client.py"], ["polars", "boto3"]),
+]
+
+# What is sent as bytes by hand is the same above TLS; these bring a TLS of their own.
+WITHOUT_TLS = ["payload-modes", "malformed"]
+# The same scripts against a server that speaks TLS, and one that knows what TLS is.
+OVER_TLS = [("tls", ["python", "tls.py"], ["program:openssl"])] + [
+    (f"{name}-tls", command, [*needs, "program:openssl"]) for name, command, needs in CLIENTS if name not in WITHOUT_TLS
 ]
 
 # These start servers themselves. Name, script, arguments that keep it short enough for every change, arguments of the full
@@ -125,7 +134,7 @@ class Run:
         self.options, self.folder = options, folder
         self.clients = Clients(clients_folder(options.clients))
         self.passed, self.failed, self.left_out = [], [], []
-        self.server = None
+        self.server = self.tls_server = None
 
     def selected(self, scripts):
         """The scripts that `--only` leaves."""
@@ -140,21 +149,21 @@ class Run:
             print(f"server started in {self.server.start():.1f} s: {self.server.endpoint}", flush=True)
         return self.server
 
+    def started_tls_server(self):
+        """The same with TLS."""
+        if self.tls_server is None or not self.tls_server.alive():
+            number = len(list(self.folder.glob("tls-server-*")))
+            folder = self.folder / f"tls-server-{number}"
+            self.tls_server = Server(self.options.binary, folder, device_size=self.options.device_size,
+                                     authority=Authority(folder / "authority"))
+            print(f"server with TLS started in {self.tls_server.start():.1f} s: {self.tls_server.endpoint}", flush=True)
+        return self.tls_server
+
     def all(self):
         """Runs everything; returns the exit status."""
-        for name, words, needs in self.selected(CLIENTS):
-            if self.ready(name, needs):
-                try:
-                    server = self.started_server()
-                except RuntimeError as error:
-                    self.report(name, f"no server: {error}", 0, None)
-                    continue
-                home = self.folder / name
-                environment = server.client_environment(home)
-                environment.update(PATH=self.clients.path, NODE_PATH=self.clients.node_path)
-                self.one(name, self.clients.command(words), environment, home, server)
-        if self.server is not None:
-            self.server.end()
+        self.clients_against(CLIENTS, self.started_server)
+        self.clients_against(OVER_TLS, self.started_tls_server)
+        self.end()
         for name, script, short, full, needs in self.selected(OWN_SERVER):
             if self.ready(name, needs):
                 home = self.folder / name
@@ -165,6 +174,27 @@ class Run:
                 command += self.sizes(name) + ["--binary", str(self.options.binary), "--folder", str(home)]
                 self.one(name, command, environment, home, None)
         return self.summary()
+
+    def end(self):
+        """Ends the servers that run."""
+        for server in (self.server, self.tls_server):
+            if server is not None:
+                server.end()
+
+    def clients_against(self, clients, started_server):
+        """Runs the scripts of clients that are selected."""
+        for name, words, needs in self.selected(clients):
+            if self.ready(name, needs):
+                try:
+                    server = started_server()
+                except RuntimeError as error:
+                    self.report(name, f"no server: {error}", 0, None)
+                    continue
+                home = self.folder / name
+                environment = server.client_environment(home)
+                environment.update(PATH=self.clients.path, NODE_PATH=self.clients.node_path,
+                                   ASHLAR_BINARY=str(self.options.binary))
+                self.one(name, self.clients.command(words), environment, home, server)
 
     def sizes(self, name):
         """What the command line says about how much one script does."""
@@ -221,7 +251,7 @@ class Run:
 
 def main():
     """Reads the command line and runs."""
-    names = [script[0] for script in CLIENTS + OWN_SERVER]
+    names = [script[0] for script in CLIENTS + OVER_TLS + OWN_SERVER]
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--binary", required=True, type=pathlib.Path, help="the ashlar program")
     parser.add_argument("--only", action="append", choices=names, help="run this script only; may be repeated")
@@ -243,8 +273,7 @@ def main():
     try:
         return run.all()
     finally:
-        if run.server is not None:
-            run.server.end()
+        run.end()
         if options.keep:
             print(f"kept: {folder}", file=sys.stderr)
         else:

@@ -93,10 +93,19 @@ pub struct BufferSlice {
 }
 
 impl BufferSlice {
-    fn new(memory: Memory, range: Range<usize>) -> Self {
+    fn over(memory: Memory, range: Range<usize>) -> Self {
         assert!(range.start <= range.end, "slice ends before it starts");
         assert!(range.end <= memory.bytes().len(), "slice leaves its memory");
         Self { memory, start: range.start, end: range.end }
+    }
+
+    /// Shares `range` of a buffer.
+    ///
+    /// # Panics
+    /// When the range does not lie inside the buffer.
+    #[must_use]
+    pub fn new(buffer: Arc<Buffer>, range: Range<usize>) -> Self {
+        Self::over(Memory::Buffer(buffer), range)
     }
 
     /// Takes a whole buffer and shares `range` of it.
@@ -105,7 +114,7 @@ impl BufferSlice {
     /// When the range does not lie inside the buffer.
     #[must_use]
     pub fn of(buffer: Buffer, range: Range<usize>) -> Self {
-        Self::new(Memory::Buffer(Arc::new(buffer)), range)
+        Self::new(Arc::new(buffer), range)
     }
 
     /// Shares `range` of bytes on the heap.
@@ -114,14 +123,14 @@ impl BufferSlice {
     /// When the range does not lie inside them.
     #[must_use]
     pub fn of_heap(bytes: Arc<[u8]>, range: Range<usize>) -> Self {
-        Self::new(Memory::Heap(bytes), range)
+        Self::over(Memory::Heap(bytes), range)
     }
 
     /// A part of this slice; `range` is relative to it.
     #[must_use]
     pub fn part(&self, range: Range<usize>) -> Self {
         assert!(range.end <= self.len(), "part leaves its slice");
-        Self::new(self.memory.clone(), self.start + range.start..self.start + range.end)
+        Self::over(self.memory.clone(), self.start + range.start..self.start + range.end)
     }
 
     /// Bytes in the slice.

@@ -10,16 +10,17 @@ use crate::limits::{
     DRAIN_BYTES_MAX, DRAIN_MAX, IDLE_BUFFER_BYTES, LINGER_BYTES_MAX, LINGER_MAX, SILENCE_MAX,
 };
 use crate::wire::fault::WireFault;
+use crate::wire::link::Link;
 use crate::wire::pace::Pace;
 use crate::wire::window::Window;
 use ashlar_engine::buffer::{Buffer, BufferSlice};
-use ashlar_engine::runtime::{Monotonic, Runtime, SendParts, Stream as _};
+use ashlar_engine::runtime::{Monotonic, Runtime, SendParts};
 use core::ops::Range;
 
 /// One request and its answer, on one connection.
 pub(crate) struct Exchange<'x, R: Runtime> {
     runtime: &'x R,
-    stream: &'x R::Stream,
+    link: &'x Link<R>,
     behind_head: &'x [u8],
     used: usize,
     window: Window,
@@ -57,13 +58,13 @@ impl<'x, R: Runtime> Exchange<'x, R> {
     #[must_use]
     pub(crate) fn new(
         runtime: &'x R,
-        stream: &'x R::Stream,
+        link: &'x Link<R>,
         head: &RequestHead<'_>,
         behind_head: &'x [u8],
     ) -> Self {
         Self {
             runtime,
-            stream,
+            link,
             behind_head,
             used: 0,
             window: Window::default(),
@@ -109,8 +110,7 @@ impl<'x, R: Runtime> Exchange<'x, R> {
         }
         let mut parts = SendParts::new();
         parts.push(BufferSlice::of(buffer, 0..CONTINUE.len()));
-        self.stream.send(parts, self.runtime.now().after(SILENCE_MAX)).await?;
-        Ok(())
+        self.link.send(parts, self.runtime.now().after(SILENCE_MAX)).await
     }
 
     /// Notes that the body was read to its end.
@@ -127,7 +127,7 @@ impl<'x, R: Runtime> Exchange<'x, R> {
         self.window.make_room(self.runtime, IDLE_BUFFER_BYTES).await?;
         let now = self.runtime.now();
         let deadline = self.pace.deadline(now);
-        let received = self.window.receive::<R>(self.stream, IDLE_BUFFER_BYTES, deadline).await;
+        let received = self.window.receive(self.link, IDLE_BUFFER_BYTES, deadline).await;
         self.note(now, received.unwrap_or(0));
         received.map(|_| ())
     }
@@ -141,12 +141,12 @@ impl<'x, R: Runtime> Exchange<'x, R> {
         assert!(self.at_hand().is_empty(), "what is at hand comes first");
         let now = self.runtime.now();
         let deadline = self.pace.deadline(now);
-        let (received, buffer) = self.stream.receive(buffer, range, deadline).await;
+        let (received, buffer) = self.link.receive(buffer, range, deadline).await;
         self.note(now, received.unwrap_or(0));
         match received {
             Ok(0) => (Err(WireFault::Ended), buffer),
             Ok(count) => (Ok(count), buffer),
-            Err(error) => (Err(error.into()), buffer),
+            Err(fault) => (Err(fault), buffer),
         }
     }
 
@@ -199,7 +199,7 @@ impl<'x, R: Runtime> Exchange<'x, R> {
     /// Waits, for a short while, until the client has read the last answer and closes.
     pub(crate) async fn linger(self) {
         if self.progress != BodyProgress::Whole {
-            linger(self.runtime, self.stream, self.window).await;
+            linger(self.runtime, self.link, self.window).await;
         }
     }
 
@@ -212,7 +212,8 @@ impl<'x, R: Runtime> Exchange<'x, R> {
 }
 
 /// Drops what a peer still sends, until it closes or a bound is passed.
-pub(crate) async fn linger<R: Runtime>(runtime: &R, stream: &R::Stream, mut window: Window) {
+pub(crate) async fn linger<R: Runtime>(runtime: &R, link: &Link<R>, mut window: Window) {
+    link.finish().await;
     let deadline = runtime.now().after(LINGER_MAX);
     let mut left = LINGER_BYTES_MAX;
     while left > 0 {
@@ -220,7 +221,7 @@ pub(crate) async fn linger<R: Runtime>(runtime: &R, stream: &R::Stream, mut wind
         if window.make_room(runtime, IDLE_BUFFER_BYTES).await.is_err() {
             return;
         }
-        let Ok(count) = window.receive::<R>(stream, IDLE_BUFFER_BYTES, deadline).await else { return };
+        let Ok(count) = window.receive(link, IDLE_BUFFER_BYTES, deadline).await else { return };
         left = left.saturating_sub(u64::try_from(count).unwrap_or(u64::MAX));
     }
 }

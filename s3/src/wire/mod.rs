@@ -3,5 +3,7 @@
 pub(crate) mod reply;
 pub(crate) mod exchange;
 pub(crate) mod window;
+pub(crate) mod link;
+pub(crate) mod tls;
 pub(crate) mod pace;
 pub(crate) mod fault;

@@ -5,11 +5,12 @@ use crate::limits::{
     DOCUMENT_BUFFER_BYTES, IDLE_BUFFER_BYTES, RESPONSE_HEAD_BYTES_MAX, SEND_BYTES_MIN, SILENCE_MAX,
 };
 use crate::wire::fault::WireFault;
+use crate::wire::link::Link;
 use crate::wire::pace::allowance;
 use arrayvec::ArrayString;
 use ashlar_engine::ObjectReader;
 use ashlar_engine::buffer::{Buffer, BufferSlice};
-use ashlar_engine::runtime::{Runtime, SendParts, Stream as _};
+use ashlar_engine::runtime::{Runtime, SendParts};
 use jiff::Timestamp;
 use std::borrow::Cow;
 
@@ -198,18 +199,18 @@ impl<R: Runtime> Reply<R> {
     pub(crate) async fn send(
         self,
         runtime: &R,
-        stream: &R::Stream,
+        link: &Link<R>,
         identity: ResponseIdentity<'_>,
     ) -> Result<(), SendFault> {
         let (buffer, length) = self.place_head(runtime, identity).await?;
         match self.body {
             ReplyBody::Absent | ReplyBody::Length(_) => {
-                send_parts(runtime, stream, [BufferSlice::of(buffer, 0..length)]).await
+                send_parts(runtime, link, [BufferSlice::of(buffer, 0..length)]).await
             }
-            ReplyBody::Document(document) => send_document(runtime, stream, buffer, length, &document).await,
+            ReplyBody::Document(document) => send_document(runtime, link, buffer, length, &document).await,
             ReplyBody::Object(reader, bytes) => {
                 let head = BufferSlice::of(buffer, 0..length);
-                send_object(runtime, stream, head, *reader, bytes).await
+                send_object(runtime, link, head, *reader, bytes).await
             }
         }
     }
@@ -236,24 +237,23 @@ impl<R: Runtime> Reply<R> {
 
 async fn send_parts<R: Runtime, const N: usize>(
     runtime: &R,
-    stream: &R::Stream,
+    link: &Link<R>,
     slices: [BufferSlice; N],
 ) -> Result<(), SendFault> {
     let parts = slices.into_iter().filter(|slice| !slice.is_empty()).collect();
-    send_all(runtime, stream, parts).await
+    send_all(runtime, link, parts).await
 }
 
-async fn send_all<R: Runtime>(runtime: &R, stream: &R::Stream, parts: SendParts) -> Result<(), SendFault> {
+async fn send_all<R: Runtime>(runtime: &R, link: &Link<R>, parts: SendParts) -> Result<(), SendFault> {
     let bytes: usize = parts.iter().map(BufferSlice::len).sum();
     let time = SILENCE_MAX + allowance(u64::try_from(bytes).unwrap_or(u64::MAX));
-    let sent = stream.send(parts, runtime.now().after(time)).await;
-    sent.map_err(|error| SendFault::Wire(error.into()))
+    link.send(parts, runtime.now().after(time)).await.map_err(SendFault::Wire)
 }
 
 /// Behind the head as much of the document as its buffer holds, then the rest in pieces.
 async fn send_document<R: Runtime>(
     runtime: &R,
-    stream: &R::Stream,
+    link: &Link<R>,
     mut buffer: Buffer,
     head_bytes: usize,
     document: &[u8],
@@ -264,14 +264,14 @@ async fn send_document<R: Runtime>(
     if let Some(place) = buffer.bytes_mut().get_mut(head_bytes..end) {
         place.copy_from_slice(first);
     }
-    send_parts(runtime, stream, [BufferSlice::of(buffer, 0..end)]).await?;
+    send_parts(runtime, link, [BufferSlice::of(buffer, 0..end)]).await?;
     for piece in rest.chunks(DOCUMENT_BUFFER_BYTES) {
         let taken = runtime.arena().take(piece.len()).await;
         let mut buffer = taken.map_err(|error| SendFault::Wire(error.into()))?;
         if let Some(place) = buffer.bytes_mut().get_mut(..piece.len()) {
             place.copy_from_slice(piece);
         }
-        send_parts(runtime, stream, [BufferSlice::of(buffer, 0..piece.len())]).await?;
+        send_parts(runtime, link, [BufferSlice::of(buffer, 0..piece.len())]).await?;
     }
     Ok(())
 }
@@ -280,7 +280,7 @@ async fn send_document<R: Runtime>(
 /// together, because a send costs more than their bytes.
 async fn send_object<R: Runtime>(
     runtime: &R,
-    stream: &R::Stream,
+    link: &Link<R>,
     head: BufferSlice,
     mut reader: ObjectReader<R>,
     bytes: u64,
@@ -302,7 +302,7 @@ async fn send_object<R: Runtime>(
             gathered += slice.len();
             parts.push(slice);
         }
-        send_all(runtime, stream, core::mem::take(&mut parts)).await?;
+        send_all(runtime, link, core::mem::take(&mut parts)).await?;
         if left == 0 {
             return Ok(());
         }

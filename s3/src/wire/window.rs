@@ -2,8 +2,9 @@
 
 use crate::limits::IDLE_BUFFER_BYTES;
 use crate::wire::fault::WireFault;
+use crate::wire::link::Link;
 use ashlar_engine::buffer::Buffer;
-use ashlar_engine::runtime::{Monotonic, Runtime, Stream as _};
+use ashlar_engine::runtime::{Monotonic, Runtime};
 
 /// The bytes `start..end` of a buffer. Without a buffer there are none.
 #[derive(Debug, Default)]
@@ -97,16 +98,16 @@ impl Window {
     /// Receives at least one byte more.
     ///
     /// # Errors
-    /// As from the socket; [`WireFault::Ended`] if the peer sends no more.
+    /// As from the link; [`WireFault::Ended`] if the peer sends no more.
     pub(crate) async fn receive<R: Runtime>(
         &mut self,
-        stream: &R::Stream,
+        link: &Link<R>,
         bytes_max: usize,
         deadline: Monotonic,
     ) -> Result<usize, WireFault> {
         let Some(buffer) = self.buffer.take() else { return Err(WireFault::Gone) };
         let range = self.end..buffer.capacity().min(bytes_max);
-        let (received, buffer) = stream.receive(buffer, range, deadline).await;
+        let (received, buffer) = link.receive(buffer, range, deadline).await;
         self.buffer = Some(buffer);
         match received? {
             0 => Err(WireFault::Ended),

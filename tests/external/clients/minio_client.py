@@ -13,7 +13,8 @@ from support import cases
 from support.content import MIB, body, md5, same
 
 ACCESS, SECRET = cases.keys()
-CLIENT = Minio(urllib.parse.urlsplit(cases.endpoint()).netloc, access_key=ACCESS, secret_key=SECRET, secure=False)
+CLIENT = Minio(urllib.parse.urlsplit(cases.endpoint()).netloc, access_key=ACCESS, secret_key=SECRET,
+               secure=cases.is_tls())
 BUCKET = "minio-py"
 CLIENT.make_bucket(BUCKET)
 

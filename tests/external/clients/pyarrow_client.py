@@ -13,8 +13,8 @@ from support.content import MIB, body, same
 
 ACCESS, SECRET = cases.keys()
 STORE = pyarrow.fs.S3FileSystem(
-    access_key=ACCESS, secret_key=SECRET, endpoint_override=urllib.parse.urlsplit(cases.endpoint()).netloc, scheme="http",
-    region="us-east-1", allow_bucket_creation=True, allow_bucket_deletion=True)
+    access_key=ACCESS, secret_key=SECRET, endpoint_override=urllib.parse.urlsplit(cases.endpoint()).netloc,
+    scheme=urllib.parse.urlsplit(cases.endpoint()).scheme, tls_ca_file_path=cases.authority(), region="us-east-1", allow_bucket_creation=True, allow_bucket_deletion=True)
 BUCKET = "pyarrow-tests"
 STORE.create_dir(BUCKET)
 

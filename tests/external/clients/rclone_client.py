@@ -22,7 +22,10 @@ def rclone(*words, **options):
         "RCLONE_CONFIG_STORE_SECRET_ACCESS_KEY": secret, "RCLONE_CONFIG_STORE_REGION": "us-east-1",
         "RCLONE_CONFIG": str(WORK / "rclone.conf"),
     }
-    return programs.run("rclone", "--retries", "1", "--low-level-retries", "1", *words, env=environment, **options)
+    # rclone does not start with this set; it takes its authority from the command line.
+    environment.pop("AWS_CA_BUNDLE", None)
+    trust = ["--ca-cert", cases.authority()] if cases.is_tls() else []
+    return programs.run("rclone", *trust, "--retries", "1", "--low-level-retries", "1", *words, env=environment, **options)
 
 
 def write_tree():

@@ -16,7 +16,8 @@ def restic(*words, **options):
     """Runs `restic …`."""
     environment = {**os.environ, "RESTIC_PASSWORD": "test", "RESTIC_REPOSITORY": REPOSITORY,
                    "RESTIC_CACHE_DIR": str(WORK / "cache")}
-    return programs.run("restic", *words, env=environment, **options)
+    trust = ["--cacert", cases.authority()] if cases.is_tls() else []
+    return programs.run("restic", *trust, *words, env=environment, **options)
 
 
 def write_tree():

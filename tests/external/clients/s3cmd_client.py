@@ -18,7 +18,7 @@ def configure():
     host = urllib.parse.urlsplit(cases.endpoint()).netloc
     path = WORK / "s3cfg"
     path.write_text(f"[default]\naccess_key = {access}\nsecret_key = {secret}\nhost_base = {host}\n"
-                    f"host_bucket = {host}\nuse_https = False\nmultipart_chunk_size_mb = 5\nmax_retries = 1\n")
+                    f"host_bucket = {host}\nuse_https = {cases.is_tls()}\nca_certs_file = {cases.authority() or ''}\nmultipart_chunk_size_mb = 5\nmax_retries = 1\n")
     return path
 
 

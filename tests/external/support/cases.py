@@ -51,8 +51,18 @@ def refused(status, code, call, *arguments, **named):
 
 
 def endpoint():
-    """Where the server listens: `http://host:port`."""
+    """Where the server listens: `http://host:port` or `https://host:port`."""
     return os.environ["ASHLAR_ENDPOINT"]
+
+
+def is_tls():
+    """Whether the server speaks TLS."""
+    return endpoint().startswith("https:")
+
+
+def authority():
+    """The file of certificates that vouch for the server's, if it speaks TLS."""
+    return os.environ.get("ASHLAR_CA")
 
 
 def keys():

@@ -1,4 +1,6 @@
-"""The server as a child process: started on a fresh folder, killed by its own process id, started again."""
+"""The server as a child process: started on a fresh folder, killed by its own process id, started again.
+
+With an `Authority` it speaks TLS."""
 
 import os
 import pathlib
@@ -6,6 +8,7 @@ import re
 import secrets
 import signal
 import socket
+import ssl
 import subprocess
 import time
 
@@ -14,6 +17,8 @@ DEVICE_COUNT = 6
 DEVICES_LOST_MAX = 2
 START_SECONDS_MAX = 60
 STOP_SECONDS_MAX = 60
+# Where our own scripts, OpenSSL, Go and Rust programs, the AWS SDKs and node look for authorities.
+CA_VARIABLES = ["ASHLAR_CA", "SSL_CERT_FILE", "AWS_CA_BUNDLE", "NODE_EXTRA_CA_CERTS"]
 
 
 def free_port():
@@ -32,7 +37,7 @@ def endpoint_in(text):
 class Server:
     """One pool and the process that serves it. The pool outlives the process."""
 
-    def __init__(self, binary, folder, device_size="1GiB", memory="512MiB", cores=2):
+    def __init__(self, binary, folder, device_size="1GiB", memory="512MiB", cores=2, authority=None):
         self.binary = str(pathlib.Path(binary).resolve())
         self.folder = pathlib.Path(folder)
         self.folder.mkdir(parents=True, exist_ok=True)
@@ -42,11 +47,12 @@ class Server:
         self.access, self.secret = "ASHLARTESTS", secrets.token_hex(20)
         self.port = free_port()
         self.process, self.known_devices = None, []
+        self.authority = authority
 
     @property
     def endpoint(self):
         """Where clients go."""
-        return f"http://127.0.0.1:{self.port}"
+        return f"{'https' if self.authority else 'http'}://127.0.0.1:{self.port}"
 
     @property
     def pid(self):
@@ -55,8 +61,23 @@ class Server:
 
     def command(self):
         """The line that starts the server."""
+        tls = []
+        if self.authority:
+            tls = ["--tls-certificate", str(self.authority.certificate), "--tls-key", str(self.authority.key)]
         return [self.binary, "serve", "--demo", str(self.pool), "--listen", f"127.0.0.1:{self.port}",
-                "--device-size", self.device_size, "--memory", self.memory, "--cores", str(self.cores)]
+                "--device-size", self.device_size, "--memory", self.memory, "--cores", str(self.cores), *tls]
+
+    def connect(self, timeout=2):
+        """A connection on which HTTP can be spoken."""
+        plain = socket.create_connection(("127.0.0.1", self.port), timeout=timeout)
+        if not self.authority:
+            return plain
+        context = ssl.create_default_context(cafile=self.authority.ca)
+        try:
+            return context.wrap_socket(plain, server_hostname="127.0.0.1")
+        except BaseException:
+            plain.close()
+            raise
 
     def start(self, look_seconds=0.02):
         """Starts the server and waits until it answers, looking that often; returns the seconds that took."""
@@ -82,7 +103,7 @@ class Server:
     def answers(self):
         """True when an HTTP answer of any kind comes back."""
         try:
-            with socket.create_connection(("127.0.0.1", self.port), timeout=2) as probe:
+            with self.connect() as probe:
                 probe.sendall(b"GET / HTTP/1.1\r\nHost: probe\r\nConnection: close\r\n\r\n")
                 return probe.recv(16).startswith(b"HTTP/1.1")
         except OSError:
@@ -149,10 +170,13 @@ class Server:
         """Everything that a client may know; nothing of the caller's own environment but the path."""
         home = pathlib.Path(home)
         home.mkdir(parents=True, exist_ok=True)
+        # One file for all of them, under the names by which they look for it.
+        trust = {name: str(self.authority.ca) for name in CA_VARIABLES} if self.authority else {}
         return {
             "PATH": os.environ.get("PATH", "/usr/bin:/bin"), "HOME": str(home), "TMPDIR": str(home), "LANG": "C.UTF-8",
             "ASHLAR_ENDPOINT": self.endpoint, "AWS_ACCESS_KEY_ID": self.access, "AWS_SECRET_ACCESS_KEY": self.secret,
             "AWS_DEFAULT_REGION": "us-east-1", "AWS_REGION": "us-east-1", "AWS_EC2_METADATA_DISABLED": "true",
             "AWS_CONFIG_FILE": str(home / "aws-config"), "AWS_SHARED_CREDENTIALS_FILE": str(home / "aws-credentials"),
             "PYTHONPATH": str(pathlib.Path(__file__).resolve().parent.parent), "PYTHONDONTWRITEBYTECODE": "1",
+            **trust,
         }

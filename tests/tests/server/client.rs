@@ -1,6 +1,7 @@
 //! A client of a few lines that signs, sends and reads as one pleases.
 
 use super::rig::{ACCESS_KEY, REGION, SECRET};
+use super::tls::TlsEnd;
 use ashlar_engine::runtime::sim::{SimRuntime, SimStream};
 use ashlar_engine::runtime::{Monotonic, Runtime as _};
 use ashlar_s3::auth::credentials::SecretKey;
@@ -279,26 +280,35 @@ impl Call {
 pub(crate) struct Client {
     pub runtime: SimRuntime,
     pub stream: SimStream,
+    pub tls: Option<TlsEnd>,
     received: Vec<u8>,
 }
 
 impl Client {
     pub(crate) fn new(runtime: SimRuntime, stream: SimStream) -> Self {
-        Self { runtime, stream, received: Vec::new() }
+        Self { runtime, stream, tls: None, received: Vec::new() }
     }
 
     pub(crate) async fn send(&mut self, call: &Call) -> Response {
         let (mut wire, body) = call.sign(&self.runtime);
         wire.extend_from_slice(&body);
-        self.stream.send_bytes(&wire, NEVER).await.unwrap();
+        self.raw(&wire).await;
         self.response(call.method == "HEAD").await
     }
 
     pub(crate) async fn raw(&mut self, bytes: &[u8]) {
-        self.stream.send_bytes(bytes, NEVER).await.unwrap();
+        match &mut self.tls {
+            Some(tls) => tls.send(&self.stream, bytes).await.unwrap(),
+            None => self.stream.send_bytes(bytes, NEVER).await.unwrap(),
+        }
     }
 
     async fn more(&mut self) -> bool {
+        if let Some(tls) = &mut self.tls {
+            let piece = tls.receive(&self.stream).await;
+            self.received.extend_from_slice(&piece);
+            return !piece.is_empty();
+        }
         let piece = self.stream.receive_bytes(64 << 10, NEVER).await.unwrap_or_default();
         self.received.extend_from_slice(&piece);
         !piece.is_empty()

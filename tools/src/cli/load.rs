@@ -20,9 +20,12 @@ const CONNECTIONS_MAX: usize = 16_384;
 
 #[derive(Debug, Clone, clap::Args)]
 pub(super) struct Arguments {
-    /// The server, as http://host:port
+    /// The server, as http://host:port or https://host:port
     #[arg(long, value_name = "URL", default_value = "http://127.0.0.1:9000")]
     endpoint: String,
+    /// With https: certificates, as PEM, that vouch for the server's
+    #[arg(long, value_name = "FILE")]
+    ca: Option<PathBuf>,
     /// Access key
     #[arg(long, env = "ASHLAR_ACCESS_KEY", value_name = "KEY")]
     access_key: String,
@@ -156,6 +159,7 @@ impl Arguments {
         };
         Ok(LoadOptions {
             endpoint: self.endpoint,
+            ca: self.ca,
             credentials: Credentials { access_key: self.access_key, secret_key: self.secret_key },
             region: self.region,
             bucket: self.bucket,

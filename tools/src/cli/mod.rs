@@ -43,7 +43,7 @@ pub fn run() -> ExitCode {
     match Arguments::parse().command {
         Command::Serve(arguments) => match arguments.check() {
             Ok(serve::Served::Demo(options)) => finish(command::serve::run_demo(options)),
-            Ok(serve::Served::Config(path)) => finish(command::serve::run_config(&path)),
+            Ok(serve::Served::Config(path, tls)) => finish(command::serve::run_config(&path, tls)),
             Err(message) => refuse("serve", message),
         },
         Command::Pool(arguments) => match arguments.action {

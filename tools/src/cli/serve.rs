@@ -1,6 +1,6 @@
 //! The arguments of `ashlar serve`.
 
-use crate::command::serve::{DemoOptions, Keys};
+use crate::command::serve::{DemoOptions, Keys, TlsFiles};
 use crate::output::parse_size;
 use std::fmt;
 use std::net::SocketAddr;
@@ -31,6 +31,12 @@ pub(super) struct Arguments {
     /// Memory budget
     #[arg(long, value_name = "SIZE", default_value = "1GiB", value_parser = parse_size)]
     memory: u64,
+    /// Speak TLS with this certificate: PEM, with those that vouch for it behind it
+    #[arg(long, value_name = "FILE", requires = "tls_key")]
+    tls_certificate: Option<PathBuf>,
+    /// The certificate's key: PEM, readable by the server only
+    #[arg(long, value_name = "FILE", requires = "tls_certificate")]
+    tls_key: Option<PathBuf>,
     /// Access key, instead of the generated one
     #[arg(long, env = "ASHLAR_ACCESS_KEY", value_name = "KEY", hide = true)]
     access_key: Option<String>,
@@ -64,13 +70,15 @@ impl fmt::Display for ArgumentError {
 #[derive(Debug, Clone)]
 pub(super) enum Served {
     Demo(DemoOptions),
-    Config(PathBuf),
+    Config(PathBuf, Option<TlsFiles>),
 }
 
 impl Arguments {
     pub(super) fn check(self) -> Result<Served, ArgumentError> {
+        let tls =
+            self.tls_certificate.zip(self.tls_key).map(|(certificate, key)| TlsFiles { certificate, key });
         if let Some(config) = self.config {
-            return Ok(Served::Config(config));
+            return Ok(Served::Config(config, tls));
         }
         let keys = match (self.access_key, self.secret_key) {
             (Some(access_key), Some(secret_key)) => Some(Keys { access_key, secret_key }),
@@ -90,6 +98,7 @@ impl Arguments {
             cores: self.cores,
             memory: self.memory,
             keys,
+            tls,
         }))
     }
 }

@@ -55,8 +55,9 @@ impl std::error::Error for ExchangeError {
 /// When the server cannot be reached, falls silent, or answers what is no HTTP response.
 pub fn exchange(endpoint: &Endpoint, head: &[u8]) -> Result<Answer, ExchangeError> {
     let mut stream = endpoint.connect().map_err(ExchangeError::Connection)?;
-    stream.set_read_timeout(Some(SILENCE_MAX)).map_err(ExchangeError::Connection)?;
+    stream.socket().set_read_timeout(Some(SILENCE_MAX)).map_err(ExchangeError::Connection)?;
     stream.write_all(head).map_err(ExchangeError::Connection)?;
+    stream.flush().map_err(ExchangeError::Connection)?;
     let mut reader = ResponseReader::new(false);
     let mut body = Vec::new();
     let mut buffer = vec![0; 64 * 1024];

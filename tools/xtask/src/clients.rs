@@ -16,8 +16,14 @@ const REQUIREMENTS: &str = include_str!("../clients/requirements.txt");
 const PACKAGE: &str = include_str!("../clients/package.json");
 
 /// Programs, and the Debian package that has each.
-const PROGRAMS: [(&str, &str); 5] =
-    [("python3", "python3"), ("node", "nodejs"), ("npm", "npm"), ("restic", "restic"), ("rclone", "rclone")];
+const PROGRAMS: [(&str, &str); 6] = [
+    ("python3", "python3"),
+    ("node", "nodejs"),
+    ("npm", "npm"),
+    ("restic", "restic"),
+    ("rclone", "rclone"),
+    ("openssl", "openssl"),
+];
 
 /// Installs what is missing and returns the folder that holds it: `venv/` for Python, `node_modules/` for JavaScript.
 ///

@@ -2,7 +2,7 @@
 
 use super::content::{Content, byte_count};
 use super::mix::Operation;
-use crate::client::{ResponseError, ResponseReader};
+use crate::client::{ResponseError, ResponseReader, Wire};
 use std::fmt;
 use std::io::{self, IoSlice, Read, Write};
 use std::net::TcpStream;
@@ -36,7 +36,7 @@ pub(super) struct Task {
 /// A connection, which may have a request under way.
 #[derive(Debug)]
 pub(super) struct Lane {
-    stream: TcpStream,
+    wire: Wire,
     pub(super) task: Option<Task>,
     /// Whether we asked to be told when the socket takes bytes again.
     pub(super) waits_to_send: bool,
@@ -104,7 +104,7 @@ impl Task {
         self.body_bytes
     }
 
-    fn send_once(&mut self, stream: &mut TcpStream, content: &Content) -> io::Result<()> {
+    fn send_once(&mut self, wire: &mut Wire, content: &Content) -> io::Result<()> {
         let mut slices = [IoSlice::new(&[]); PIECES_MAX + 1];
         let head_bytes = byte_count(&self.head);
         let head_sent = usize::try_from(self.sent).unwrap_or(usize::MAX).min(self.head.len());
@@ -118,7 +118,7 @@ impl Task {
             offset += byte_count(piece);
             *slice = IoSlice::new(piece);
         }
-        let count = stream.write_vectored(&slices)?;
+        let count = wire.write_vectored(&slices)?;
         if count == 0 {
             return Err(io::ErrorKind::WriteZero.into());
         }
@@ -141,27 +141,34 @@ impl Task {
 }
 
 impl Lane {
-    /// A connection without a request. The stream must not block.
-    pub(super) const fn new(stream: TcpStream) -> Self {
-        Self { stream, task: None, waits_to_send: false }
+    /// A connection without a request. Its socket must not block.
+    pub(super) const fn new(wire: Wire) -> Self {
+        Self { wire, task: None, waits_to_send: false }
     }
 
-    pub(super) const fn stream(&self) -> &TcpStream {
-        &self.stream
+    pub(super) fn socket(&self) -> &TcpStream {
+        self.wire.socket()
+    }
+
+    /// Whether reading must go on until there is nothing: the kernel does not tell of bytes that we hold.
+    pub(super) const fn must_be_emptied(&self) -> bool {
+        self.wire.holds_bytes()
     }
 
     /// Sends what the socket takes. Returns whether the whole request is out.
     pub(super) fn send(&mut self, content: &Content) -> Result<bool, LaneError> {
         let Some(task) = &mut self.task else { return Ok(true) };
-        while !task.is_sent() {
-            match task.send_once(&mut self.stream, content) {
+        loop {
+            let is_sent = task.is_sent();
+            let step = if is_sent { self.wire.flush() } else { task.send_once(&mut self.wire, content) };
+            match step {
+                Ok(()) if is_sent => return Ok(true),
                 Ok(()) => {}
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(false),
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
                 Err(error) => return Err(LaneError::Socket(error)),
             }
         }
-        Ok(true)
     }
 
     /// Reads once. `content` is given where bodies are to be compared with it.
@@ -171,7 +178,7 @@ impl Lane {
         buffer: &mut [u8],
     ) -> Result<Received, LaneError> {
         let Some(task) = &mut self.task else { return Ok(Received::Nothing) };
-        let count = match self.stream.read(buffer) {
+        let count = match self.wire.read(buffer) {
             Ok(count) => count,
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(Received::Nothing),
             Err(error) if error.kind() == io::ErrorKind::Interrupted => return Ok(Received::Some),
@@ -186,6 +193,6 @@ impl Lane {
         if task.reader.is_complete() {
             return Ok(Received::Complete);
         }
-        Ok(if count == buffer.len() { Received::Some } else { Received::Nothing })
+        Ok(if count == buffer.len() || self.wire.holds_bytes() { Received::Some } else { Received::Nothing })
     }
 }

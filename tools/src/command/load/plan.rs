@@ -35,6 +35,8 @@ pub enum PayloadMode {
 pub struct LoadOptions {
     /// `http://host:port`.
     pub endpoint: String,
+    /// Certificates, as a PEM file, that vouch for the server's if it speaks TLS.
+    pub ca: Option<PathBuf>,
     /// Who signs.
     pub credentials: Credentials,
     /// The region that signatures name.
@@ -88,7 +90,8 @@ impl Plan {
         assert!(options.objects > 0, "at least one object");
         assert!(options.connections > 0, "at least one connection");
         assert!(options.threads > 0, "at least one thread");
-        let endpoint = Endpoint::parse(&options.endpoint).map_err(LoadError::Endpoint)?;
+        let endpoint =
+            Endpoint::parse(&options.endpoint, options.ca.as_deref()).map_err(LoadError::Endpoint)?;
         let content = Content::new(options.seed);
         let mut plan = Self { options, endpoint, content, hashes: Vec::new() };
         if plan.signs_bodies() {

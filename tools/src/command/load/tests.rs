@@ -116,6 +116,7 @@ fn respond(status: &str, body: &[u8], method: &str) -> Vec<u8> {
 fn options(endpoint: String, mix: &str, requests: u64) -> LoadOptions {
     LoadOptions {
         endpoint,
+        ca: None,
         credentials: crate::client::Credentials {
             access_key: "access".to_owned(),
             secret_key: "secret".to_owned(),

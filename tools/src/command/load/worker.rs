@@ -35,7 +35,7 @@ const EVENTS_MAX: usize = 256;
 /// Read at a time. Larger reads gain little and push other connections' answers out of the cache.
 const BUFFER_BYTES: usize = 256 << 10;
 
-/// Reads on one connection before the others get their turn.
+/// Reads on one connection before the others get their turn, where the kernel tells again of what is left.
 const READS_MAX: usize = 8;
 
 /// Connections lost in a row, without an answer between them, that end the run.
@@ -133,7 +133,8 @@ impl<'run> Worker<'run> {
                 Err(error) => self.lose(index, error.to_string(), ticket),
             };
         }
-        for _ in 0..READS_MAX {
+        let reads_max = if lane.must_be_emptied() { usize::MAX } else { READS_MAX };
+        for _ in 0..reads_max {
             match lane.receive(compared, buffer) {
                 Ok(Received::Some) => {}
                 Ok(Received::Nothing) => break,
@@ -248,11 +249,11 @@ impl<'run> Worker<'run> {
     }
 
     fn open(&self, index: usize) -> io::Result<Lane> {
-        let stream = self.plan.endpoint().connect()?;
-        stream.set_nonblocking(true)?;
+        let wire = self.plan.endpoint().connect()?;
+        wire.socket().set_nonblocking(true)?;
         let data = epoll::EventData::new_u64(u64::try_from(index).unwrap_or(u64::MAX));
-        epoll::add(&self.epoll, &stream, data, epoll::EventFlags::IN)?;
-        Ok(Lane::new(stream))
+        epoll::add(&self.epoll, wire.socket(), data, epoll::EventFlags::IN)?;
+        Ok(Lane::new(wire))
     }
 
     /// Asks the kernel to tell when the socket takes bytes again, or to stop telling.
@@ -263,7 +264,7 @@ impl<'run> Worker<'run> {
         }
         let flags = if wait { epoll::EventFlags::IN | epoll::EventFlags::OUT } else { epoll::EventFlags::IN };
         let data = epoll::EventData::new_u64(u64::try_from(index).unwrap_or(u64::MAX));
-        epoll::modify(&self.epoll, lane.stream(), data, flags)
+        epoll::modify(&self.epoll, lane.socket(), data, flags)
             .map_err(|e| LoadError::Connection(e.into()))?;
         lane.waits_to_send = wait;
         Ok(())

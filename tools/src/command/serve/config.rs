@@ -2,6 +2,7 @@
 
 use super::ServeOptions;
 use super::keys::Keys;
+use super::tls::TlsFiles;
 use crate::output::parse_size;
 use std::fmt;
 use std::net::SocketAddr;
@@ -31,6 +32,8 @@ pub struct ServeConfig {
     domains: Vec<String>,
     /// Who may sign requests.
     credentials: Keys,
+    /// The certificate and its key; without, plain HTTP.
+    tls: Option<TlsFiles>,
 }
 
 /// Why a configuration is refused.
@@ -117,6 +120,7 @@ impl ServeConfig {
             show_secret: false,
             region: self.region,
             domains: self.domains,
+            tls: self.tls,
         })
     }
 }
@@ -133,6 +137,16 @@ mod tests {
         let config: ServeConfig = toml::from_str(GOOD).unwrap();
         let options = config.check().unwrap();
         assert_eq!((options.memory, options.devices.len(), options.listen.port()), (2 << 30, 2, 9000));
+    }
+
+    #[test]
+    fn a_certificate_and_a_key_go_together() {
+        let tls = "[tls]\ncertificate = \"a.pem\"\nkey = \"b.pem\"\n";
+        let config: ServeConfig = toml::from_str(&format!("{GOOD}{tls}")).unwrap();
+        let files = config.check().unwrap().tls.unwrap();
+        assert_eq!((files.certificate, files.key), (PathBuf::from("a.pem"), PathBuf::from("b.pem")));
+        assert!(toml::from_str::<ServeConfig>(&format!("{GOOD}{}", tls.replace("key", "clef"))).is_err());
+        assert!(toml::from_str::<ServeConfig>(&format!("{GOOD}[tls]\ncertificate = \"a.pem\"\n")).is_err());
     }
 
     #[test]

@@ -1,6 +1,7 @@
 //! What each core does: start the engine, serve S3, close in order.
 
 use super::keys::Keys;
+use super::tls::{Certificates, renew};
 use super::watch::watch;
 use ashlar_engine::pool::{CreateOptions, DeviceStanding, create_pool};
 use ashlar_engine::runtime::native::NativeRuntime;
@@ -33,6 +34,7 @@ pub(super) struct Plan {
     pub(super) show_secret: bool,
     pub(super) region: String,
     pub(super) domains: Vec<String>,
+    pub(super) tls: Option<Certificates>,
     pub(super) engine: EngineOptions,
     pub(super) cores: u16,
 }
@@ -169,8 +171,15 @@ async fn serve_core(
     }
     let mut config = ServerConfig::new(&plan.region).with_key(&plan.keys.access_key, &plan.keys.secret_key);
     config.base_domains.clone_from(&plan.domains);
+    if let Some(certificates) = &plan.tls {
+        config = config.with_tls(certificates.tls.clone());
+    }
+    let config = Rc::new(config);
+    if let Some(certificates) = plan.tls.clone() {
+        runtime.spawn(TaskQueue::Background, renew(runtime.clone(), certificates, Rc::clone(&config)));
+    }
     let stop = runtime.shutdown();
-    match serve(runtime.clone(), engine.clone(), listener, Rc::new(config), stop).await {
+    match serve(runtime.clone(), engine.clone(), listener, config, stop).await {
         Served::Drained | Served::Cut => Ok(()),
         Served::InvalidRegion => Err(format!("region {:?} is too long for a region's name", plan.region)),
     }
@@ -217,7 +226,8 @@ fn announce(plan: &Plan, report: &StartReport) {
             report.rows_lost
         );
     }
-    let endpoint = format!("http://{}", plan.address);
+    let scheme = if plan.tls.is_some() { "https" } else { "http" };
+    let endpoint = format!("{scheme}://{}", plan.address);
     println!("endpoint: {endpoint}");
     println!("access key: {}", plan.keys.access_key);
     if plan.show_secret {

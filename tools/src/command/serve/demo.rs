@@ -2,6 +2,7 @@
 
 use super::ServeOptions;
 use super::keys::Keys;
+use super::tls::TlsFiles;
 use ashlar_disk_format::code::{CodeFamily, CodeShape};
 use ashlar_engine::runtime::native::{OpenError, create_file_device};
 use std::fmt;
@@ -31,6 +32,8 @@ pub struct DemoOptions {
     pub memory: u64,
     /// Keys from the environment.
     pub keys: Option<Keys>,
+    /// With which TLS is spoken; without, plain HTTP.
+    pub tls: Option<TlsFiles>,
 }
 
 /// Why the folder does not serve.
@@ -108,6 +111,7 @@ pub(super) fn prepare(options: DemoOptions) -> Result<ServeOptions, DemoError> {
         show_secret,
         region: "us-east-1".to_owned(),
         domains: Vec::new(),
+        tls: options.tls,
     })
 }
 

@@ -6,11 +6,13 @@ mod core;
 mod demo;
 mod keys;
 mod memory;
+mod tls;
 mod watch;
 
 pub use config::{ConfigError, ServeConfig};
 pub use demo::{DemoError, DemoOptions};
 pub use keys::Keys;
+pub use tls::{TlsError, TlsFiles};
 
 use crate::command::devices::{DeviceProblem, open_present};
 use ashlar_disk_format::code::CodeShape;
@@ -45,6 +47,8 @@ pub struct ServeOptions {
     pub region: String,
     /// Domains under which buckets are hosts.
     pub domains: Vec<String>,
+    /// With which TLS is spoken; without, plain HTTP.
+    pub tls: Option<TlsFiles>,
 }
 
 /// Why the server does not serve.
@@ -54,6 +58,8 @@ pub enum ServeError {
     Config(ConfigError),
     /// The demo folder.
     Demo(DemoError),
+    /// The certificate or its key.
+    Tls(TlsError),
     /// A device.
     Device(DeviceProblem),
     /// Too little memory for so many cores.
@@ -81,6 +87,7 @@ impl fmt::Display for ServeError {
         match self {
             Self::Config(error) => write!(f, "{error}"),
             Self::Demo(error) => write!(f, "{error}"),
+            Self::Tls(error) => write!(f, "{error}"),
             Self::Device(problem) => write!(f, "{problem}"),
             Self::Memory { given, needed } => write!(
                 f,
@@ -107,12 +114,14 @@ pub fn run_demo(options: DemoOptions) -> Result<(), ServeError> {
     run(demo::prepare(options).map_err(ServeError::Demo)?)
 }
 
-/// Serves the pool of a configuration file until a signal ends it.
+/// Serves the pool of a configuration file until a signal ends it. `tls` goes before what the file says.
 ///
 /// # Errors
 /// [`ServeError`] in one line that says what to do.
-pub fn run_config(path: &std::path::Path) -> Result<(), ServeError> {
-    run(ServeConfig::load(path).and_then(ServeConfig::check).map_err(ServeError::Config)?)
+pub fn run_config(path: &std::path::Path, tls: Option<TlsFiles>) -> Result<(), ServeError> {
+    let mut options = ServeConfig::load(path).and_then(ServeConfig::check).map_err(ServeError::Config)?;
+    options.tls = tls.or(options.tls);
+    run(options)
 }
 
 fn run(options: ServeOptions) -> Result<(), ServeError> {
@@ -122,6 +131,8 @@ fn run(options: ServeOptions) -> Result<(), ServeError> {
     }
     let share = memory::share(options.memory, cpus.len())
         .map_err(|needed| ServeError::Memory { given: options.memory, needed })?;
+    // Before anything is opened: a mistake here is the commonest.
+    let tls = options.tls.map(tls::open).transpose().map_err(ServeError::Tls)?;
     let reserved = core::reserve_address(options.listen)
         .map_err(|error| ServeError::Listen { address: options.listen, error })?;
     let (devices, absent) = open_present(&options.devices).map_err(ServeError::Device)?;
@@ -138,6 +149,7 @@ fn run(options: ServeOptions) -> Result<(), ServeError> {
         show_secret: options.show_secret,
         region: options.region,
         domains: options.domains,
+        tls,
         engine: share.engine,
         cores,
     }));
