@@ -82,6 +82,8 @@ pub(crate) const LINK_HEIGHT_BYTES: u32 = 4 * WRITE_UNIT;
 pub(crate) const LOOK_BEHIND_UNITS: u16 = 64;
 /// Objects one core returns to a listing at most.
 pub(crate) const LIST_MAX: usize = 1000;
+/// Bytes of names and uploads that one core returns to a listing, beside the last: longer pages are cut.
+pub(crate) const LIST_BYTES_MAX: usize = 256 << 10;
 /// Parts of one upload.
 pub(crate) const PARTS_MAX: usize = 10_000;
 

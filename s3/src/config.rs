@@ -1,6 +1,7 @@
 //! What the operator decided about the S3 front end.
 
 use crate::auth::credentials::SecretKey;
+use crate::limits::DOCUMENT_HEAP_BYTES;
 use core::time::Duration;
 use std::collections::BTreeMap;
 
@@ -23,6 +24,8 @@ pub struct ServerConfig {
     pub owner_name: String,
     /// Connections that one core serves at a time; more wait in the listening socket.
     pub connections_max: usize,
+    /// Heap that documents of one core may take together, in bytes.
+    pub document_bytes: usize,
     /// How long requests in progress may go on when the server is to end.
     pub drain: Duration,
 }
@@ -39,6 +42,7 @@ impl ServerConfig {
             owner_id: "ashlar".to_owned(),
             owner_name: "ashlar".to_owned(),
             connections_max: 8192,
+            document_bytes: DOCUMENT_HEAP_BYTES,
             drain: Duration::from_secs(30),
         }
     }

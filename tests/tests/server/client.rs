@@ -298,6 +298,17 @@ impl Client {
         self.stream.send_bytes(bytes, NEVER).await.unwrap();
     }
 
+    /// Reads what comes until the connection ends; how many bytes that was.
+    pub(crate) async fn read_to_end(&mut self) -> usize {
+        while self.more().await {}
+        self.received.len()
+    }
+
+    /// The first bytes of what was received and is not used yet.
+    pub(crate) fn received_text(&self, bytes: usize) -> String {
+        String::from_utf8_lossy(&self.received[..self.received.len().min(bytes)]).into_owned()
+    }
+
     async fn more(&mut self) -> bool {
         let piece = self.stream.receive_bytes(64 << 10, NEVER).await.unwrap_or_default();
         self.received.extend_from_slice(&piece);

@@ -34,6 +34,7 @@ pub(super) struct Plan {
     pub(super) region: String,
     pub(super) domains: Vec<String>,
     pub(super) engine: EngineOptions,
+    pub(super) document_bytes: usize,
     pub(super) cores: u16,
 }
 
@@ -169,6 +170,7 @@ async fn serve_core(
     }
     let mut config = ServerConfig::new(&plan.region).with_key(&plan.keys.access_key, &plan.keys.secret_key);
     config.base_domains.clone_from(&plan.domains);
+    config.document_bytes = plan.document_bytes;
     let stop = runtime.shutdown();
     match serve(runtime.clone(), engine.clone(), listener, Rc::new(config), stop).await {
         Served::Drained | Served::Cut => Ok(()),

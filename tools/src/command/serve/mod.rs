@@ -139,6 +139,7 @@ fn run(options: ServeOptions) -> Result<(), ServeError> {
         region: options.region,
         domains: options.domains,
         engine: share.engine,
+        document_bytes: share.document_bytes,
         cores,
     }));
     let config = LaunchConfig {
