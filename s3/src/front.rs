@@ -8,6 +8,7 @@ use crate::http::head::RequestHead;
 use crate::http::query::Query;
 use crate::http::uri::BaseDomains;
 use crate::limits::DOCUMENT_WAIT_MAX;
+use crate::wire::crowd::Crowd;
 use crate::xml::listing::Owner;
 use arrayvec::ArrayString;
 use ashlar_engine::Engine;
@@ -28,6 +29,8 @@ pub(crate) struct Core<R: Runtime> {
     pub(crate) domains: BaseDomains,
     /// Heap of XML documents, in bytes: no other body is kept there.
     documents: Quota,
+    /// Connections without a proven request.
+    pub(crate) crowd: Crowd,
     /// Hashes the bodies that are being received, side by side.
     pub(crate) lanes: Lanes,
     authenticator: RefCell<Authenticator>,
@@ -62,6 +65,7 @@ impl<R: Runtime> Core<R> {
         Some(Self {
             domains: BaseDomains::new(config.base_domains.iter().map(String::as_str)),
             documents: Quota::new(config.document_bytes.max(1)),
+            crowd: Crowd::new(runtime.arena().capacity()),
             lanes: Lanes::new(),
             authenticator: RefCell::new(Authenticator::new(auth)),
             host_id,

@@ -59,6 +59,12 @@ pub const PRESIGNED_EXPIRES_S_MAX: u32 = 604_800;
 
 /// Buffer that an idle connection waits with, in bytes: the smallest there is. Most heads fit.
 pub const IDLE_BUFFER_BYTES: usize = 4 * 1024;
+/// Part of the buffers that idle connections may hold, as a divisor; more of them wait without a buffer. And again the
+/// part that may be held for peers whose requests come or end slowly; when there are more, none of them may take long.
+/// A head that comes at once takes no such place.
+pub const CROWD_SHARE: usize = 8;
+/// Part of the buffers that may be held by heads of requests being answered, as a divisor; more requests wait.
+pub const REQUEST_SHARE: usize = 4;
 /// Largest response head, in bytes: everything that a request head can have stored, and ours.
 pub const RESPONSE_HEAD_BYTES_MAX: usize = 32 * 1024;
 /// Largest buffer that a document is sent from, in bytes.
@@ -91,6 +97,9 @@ pub const DOCUMENT_HEAD_BYTES: usize = 1024;
 pub const IDLE_MAX: Duration = Duration::from_secs(60);
 /// Longest time from a head's first byte to its last.
 pub const HEAD_MAX: Duration = Duration::from_secs(10);
+/// Longest time from a head's first byte to its last, and for a rest that is dropped, when too many keep us waiting: the
+/// segments of an honest head come together.
+pub const CROWDED_MAX: Duration = Duration::from_millis(200);
 /// Longest silence within a body, in either direction.
 pub const SILENCE_MAX: Duration = Duration::from_secs(30);
 /// Time that a body may take besides what the lowest rate allows.
@@ -111,6 +120,8 @@ pub const ACCEPT_PAUSE: Duration = Duration::from_millis(20);
 
 // An error document and its head are sent from one buffer.
 const _: () = assert!(FAILURE_BYTES_MAX + DOCUMENT_HEAD_BYTES <= RESPONSE_HEAD_BYTES_MAX);
+// Heads of all kinds leave half of the buffers to what answers them.
+const _: () = assert!(2 * (CROWD_SHARE + 2 * REQUEST_SHARE) <= REQUEST_SHARE * CROWD_SHARE);
 // Spans of a head are kept as u16.
 const _: () = assert!(HEAD_BYTES_MAX <= u16::MAX as usize);
 // What an idle connection holds can be grown into a head.

@@ -14,6 +14,16 @@ pub(crate) enum Link<R: Runtime> {
 }
 
 impl<R: Runtime> Link<R> {
+    /// Waits until there is something to receive, without a buffer for it.
+    ///
+    /// # Errors
+    /// The connection is gone, or the time is up.
+    pub(crate) async fn readable(&self, deadline: Monotonic) -> Result<(), WireFault> {
+        match self {
+            Self::Plain(stream) => Ok(stream.readable(deadline).await?),
+        }
+    }
+
     /// Receives at least one byte into `range` of `buffer`; 0 bytes mean that the peer sends no more.
     pub(crate) async fn receive(
         &self,

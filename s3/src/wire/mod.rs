@@ -4,5 +4,6 @@ pub(crate) mod reply;
 pub(crate) mod exchange;
 pub(crate) mod window;
 pub(crate) mod link;
+pub(crate) mod crowd;
 pub(crate) mod pace;
 pub(crate) mod fault;

@@ -1,7 +1,7 @@
 //! Clients that take their time, many of them: what they hold is bounded, and others are served.
 
-use super::client::{Client, call};
-use super::rig::{REGION, World, run_seeded};
+use super::client::{Client, call, content};
+use super::rig::{REGION, World, run_seeded, run_small};
 use ashlar_engine::runtime::Runtime as _;
 use ashlar_engine::runtime::sim::LinkPlan;
 use ashlar_s3::server::ServerConfig;
@@ -74,6 +74,97 @@ fn answers_that_nobody_reads_take_bounded_memory_and_not_for_long() {
     });
     run_seeded(0, ServerConfig::new(REGION), |world| async move {
         assert_eq!(begun_listings(world).await.0, LISTINGS, "with more memory nobody is refused");
+    });
+}
+
+const SOON: Duration = Duration::from_secs(1);
+
+/// Objects go in and come out again, in that time.
+async fn serves(world: &World, within: Duration) {
+    let began = world.runtime.now();
+    let mut client = world.connect().await;
+    client.send(&call("PUT", "/bucket/key").body(content(300_000))).await.assert_status(200);
+    let found = client.send(&call("GET", "/bucket/key")).await;
+    assert!(found.assert_status(200).body == content(300_000));
+    let took = world.runtime.now().since(began);
+    assert!(took < within, "{took:?}");
+}
+
+#[test]
+fn heads_that_never_end_leave_memory_for_others() {
+    run_small(4 << 20, |world| async move {
+        world.connect().await.send(&call("PUT", "/bucket")).await.assert_status(200);
+        let mut clients = Vec::new();
+        for number in 0..1500 {
+            let mut client = world.connect().await;
+            // More than the smallest buffer holds, in half of them; never the last line.
+            let head = format!("GET /{} HTTP/1.1\r\n", "x".repeat(if number % 2 == 0 { 10 } else { 6000 }));
+            client.raw(head.as_bytes()).await;
+            clients.push(client);
+        }
+        // Not all of them have a buffer at a time: who asks after them waits for some times the fifth of a second that
+        // each may take now.
+        serves(&world, Duration::from_secs(3)).await;
+        // The first ones made room, and a head in pieces is still a head.
+        assert!(clients[0].is_closed().await);
+        let mut client = world.connect().await;
+        let (head, _) = call("GET", "/bucket/key").sign(&world.runtime);
+        for piece in head.chunks(200) {
+            client.raw(piece).await;
+            world.runtime.sleep(Duration::from_millis(10)).await;
+        }
+        client.response(false).await.assert_status(200);
+    });
+}
+
+#[test]
+fn refused_bodies_that_never_come_leave_memory_for_others() {
+    run_small(4 << 20, |world| async move {
+        world.connect().await.send(&call("PUT", "/bucket")).await.assert_status(200);
+        let mut clients = Vec::new();
+        for _ in 0..1000 {
+            let mut client = world.connect().await;
+            client.raw(b"PUT /bucket/key HTTP/1.1\r\nHost: x\r\nContent-Length: 1000\r\n\r\n").await;
+            clients.push(client);
+        }
+        serves(&world, SOON).await;
+    });
+}
+
+#[test]
+fn connections_that_wait_leave_memory_for_others() {
+    run_small(4 << 20, |world| async move {
+        world.connect().await.send(&call("PUT", "/bucket")).await.assert_status(200);
+        let mut clients = Vec::new();
+        for _ in 0..2500 {
+            clients.push(world.connect().await);
+        }
+        serves(&world, SOON).await;
+        for client in clients.iter_mut().step_by(100) {
+            client.send(&call("HEAD", "/bucket/key")).await.assert_status(200);
+            client.send(&call("HEAD", "/bucket/key")).await.assert_status(200);
+        }
+    });
+}
+
+#[test]
+fn more_requests_at_once_than_memory_holds_are_served_in_turn() {
+    run_small(4 << 20, |world| async move {
+        world.connect().await.send(&call("PUT", "/bucket")).await.assert_status(200);
+        serves(&world, SOON).await;
+        let mut clients = Vec::new();
+        for _ in 0..3000 {
+            clients.push(world.connect().await);
+        }
+        // All of them before any answer is read.
+        let (head, _) = call("GET", "/bucket/key").header("range", "bytes=0-99").sign(&world.runtime);
+        for client in &mut clients {
+            client.raw(&head).await;
+        }
+        for client in &mut clients {
+            client.response(false).await.assert_status(206);
+        }
+        serves(&world, SOON).await;
     });
 }
 
