@@ -91,12 +91,24 @@ impl RecordKind {
     }
 }
 
+/// Size of a batch with its header, bytes, from the sizes of its keys and values.
+#[must_use]
+pub fn batch_len(mutations: impl Iterator<Item = (usize, Option<usize>)>) -> usize {
+    let lengths = mutations.map(|(key, value)| MUTATION_BYTES_MIN + key + value.map_or(0, |value| 4 + value));
+    RECORD_HEADER_BYTES + 4 + lengths.sum::<usize>()
+}
+
 /// Size of the record with its header, bytes.
 #[must_use]
 pub fn encoded_len(record: &Record) -> usize {
     RECORD_HEADER_BYTES
         + match record {
-            Record::Batch(batch) => 4 + batch.mutations.iter().map(mutation_len).sum::<usize>(),
+            Record::Batch(batch) => {
+                let value_len = |mutation: &Mutation| mutation.value.as_ref().map(Vec::len);
+                return batch_len(
+                    batch.mutations.iter().map(|mutation| (mutation.key.len(), value_len(mutation))),
+                );
+            }
             Record::GroupOpen(descriptor) | Record::NextLogGroup(descriptor) => descriptor.encoded_len(),
         }
 }
@@ -182,11 +194,6 @@ impl Iterator for RecordReader<'_> {
         }
         Some(item)
     }
-}
-
-fn mutation_len(mutation: &Mutation) -> usize {
-    let value = mutation.value.as_ref().map_or(0, |value| 4 + value.len());
-    MUTATION_BYTES_MIN + mutation.key.len() + value
 }
 
 fn record_crc(record: &[u8]) -> u32 {

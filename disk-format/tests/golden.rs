@@ -185,4 +185,26 @@ mod tests {
         }
         bytes
     }
+
+    #[test]
+    fn sizes_that_are_promised_are_kept_and_near() {
+        let long = value::ObjectRecord {
+            size: f::long_extent().length.into(),
+            metadata: (0..20)
+                .map(|n| value::Metadata { name: "n".repeat(n), value: vec![0; 3 * n] })
+                .collect(),
+            body: value::Body(vec![value::BodyEntry::Data(f::long_extent())]),
+            parts: value::PartTable::Page { count: 3, extents: vec![f::long_extent(), f::extent(0)] },
+            ..f::object(0)
+        };
+        for record in [f::object(0), f::multipart_object(), long] {
+            let (most, found) = (record.value_bytes_max(), value::encode_object(&record).len());
+            assert!(found <= most, "{found} of {most}");
+            // Names of up to eight bytes stand in their fixed part.
+            assert!(most <= found + 8 * (record.metadata.len() + 1), "{found} of {most}");
+        }
+        let part = f::part();
+        let (most, found) = (part.value_bytes_max(), value::encode_part(&part).len());
+        assert!(found <= most && most <= found + 8, "{found} of {most}");
+    }
 }

@@ -69,6 +69,9 @@ pub const REQUEST_SHARE: usize = 4;
 pub const RESPONSE_HEAD_BYTES_MAX: usize = 32 * 1024;
 /// Largest buffer that a document is sent from, in bytes.
 pub const DOCUMENT_BUFFER_BYTES: usize = 64 * 1024;
+/// Bytes of an object that are sent at once although more is to come: what it costs to send is then spread over
+/// enough of them. Not more, so that a reader far away holds little memory.
+pub const SEND_BYTES_MIN: usize = 128 * 1024;
 /// Payload that may be received straight into its destination from this many bytes on; smaller chunks come
 /// together with the framing around them.
 pub const DIRECT_BYTES_MIN: u64 = 2 * 1024;

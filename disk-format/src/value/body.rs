@@ -3,7 +3,7 @@
 
 use crate::constants::EXTENT_PAGE_DEPTH_MAX;
 use crate::error::{DecodeError, Field, Structure};
-use crate::extent::Extent;
+use crate::extent::{ArchivedExtent, Extent};
 use crate::key::SharedId;
 use rkyv::{Archive, Deserialize, Serialize};
 
@@ -107,7 +107,31 @@ impl BodyEntry {
     }
 }
 
+impl PartTable {
+    /// Bytes of its archive besides the fixed part.
+    pub(super) fn archived_bytes(&self) -> usize {
+        match self {
+            Self::None => 0,
+            Self::Inline(infos) => {
+                infos.iter().map(|info| size_of::<ArchivedPartInfo>() + info.checksum.len()).sum()
+            }
+            Self::Page { extents, .. } => {
+                extents.iter().map(|extent| size_of::<ArchivedExtent>() + crc_bytes(extent)).sum()
+            }
+        }
+    }
+}
+
+fn crc_bytes(extent: &Extent) -> usize {
+    extent.crcs.len() * size_of::<u32>()
+}
+
 impl Body {
+    /// Bytes of its archive besides the fixed part.
+    pub(super) fn archived_bytes(&self) -> usize {
+        self.0.iter().map(|entry| size_of::<ArchivedBodyEntry>() + entry.extent().map_or(0, crc_bytes)).sum()
+    }
+
     /// The extents that the body holds directly: data and pages, not what pages or shared bodies hold.
     pub fn extents(&self) -> impl Iterator<Item = &Extent> {
         self.0.iter().filter_map(BodyEntry::extent)

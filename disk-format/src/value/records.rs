@@ -7,6 +7,13 @@ use crate::key::SharedId;
 use crate::units::BucketId;
 use rkyv::{Archive, Deserialize, Serialize};
 
+/// Kind and version in front of each archive.
+const VALUE_HEADER_BYTES: usize = 2;
+
+fn checksum_bytes(checksum: Option<&Checksum>) -> usize {
+    checksum.map_or(0, |checksum| checksum.value.len())
+}
+
 /// Whether a bucket takes requests.
 #[derive(Debug, Clone, PartialEq, Eq, Archive, Serialize, Deserialize)]
 #[rkyv(derive(Debug))]
@@ -172,6 +179,18 @@ pub struct UnrefRecord {
 }
 
 impl ObjectRecord {
+    /// Bytes of its value, which [`super::encode_object`] never exceeds.
+    #[must_use]
+    pub fn value_bytes_max(&self) -> usize {
+        let Self { checksum, metadata, body, parts, .. } = self;
+        let metadata: usize = metadata
+            .iter()
+            .map(|header| size_of::<ArchivedMetadata>() + header.name.len() + header.value.len())
+            .sum();
+        let own = VALUE_HEADER_BYTES + size_of::<ArchivedObjectRecord>();
+        own + checksum_bytes(checksum.as_ref()) + metadata + body.archived_bytes() + parts.archived_bytes()
+    }
+
     /// The extents that the record holds directly.
     pub fn extents(&self) -> impl Iterator<Item = &Extent> {
         self.body.extents().chain(self.parts.extents())
@@ -184,6 +203,13 @@ impl ObjectRecord {
 }
 
 impl PartRecord {
+    /// Bytes of its value, which [`super::encode_part`] never exceeds.
+    #[must_use]
+    pub fn value_bytes_max(&self) -> usize {
+        let own = VALUE_HEADER_BYTES + size_of::<ArchivedPartRecord>();
+        own + checksum_bytes(self.checksum.as_ref()) + self.body.archived_bytes()
+    }
+
     pub(super) fn check(&self) -> Result<(), DecodeError> {
         self.body.check(self.size)
     }

@@ -175,6 +175,13 @@ impl<R: Runtime> ObjectReader<R> {
         self.hold.keep(&self.engine).await?;
         self.stream.next().await
     }
+
+    /// Whether the next bytes are on their way, so that whoever waits for them while holding others does not
+    /// wait for memory.
+    #[must_use]
+    pub fn is_reading(&self) -> bool {
+        self.stream.is_reading()
+    }
 }
 
 impl<R: Runtime> Engine<R> {

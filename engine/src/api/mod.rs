@@ -127,3 +127,37 @@ impl<R: Runtime> Engine<R> {
 fn unexpected() -> EngineError {
     EngineError::Closing
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::pool::{CreateOptions, create_pool};
+    use crate::runtime::sim::{Sim, SimConfig, SimDisk};
+    use ashlar_disk_format::code::CodeShape;
+    use std::cell::RefCell;
+    use std::rc::{Rc, Weak};
+
+    #[test]
+    fn an_engine_that_nobody_closed_leaves_nothing_behind() {
+        let disks = (0..3).map(|number| SimDisk::flash(&format!("d{number}"), 1 << 30)).collect();
+        let sim = Sim::new(SimConfig { cores: 2, disks, ..SimConfig::default() });
+        let mesh = EngineMesh::new(2);
+        let nodes: Rc<RefCell<Vec<Weak<_>>>> = Rc::default();
+        let met = Rc::clone(&nodes);
+        let outcome = sim.run(move |runtime| {
+            let (met, mesh) = (Rc::clone(&met), mesh.clone());
+            async move {
+                let shape = CodeShape::new(2, 1).unwrap();
+                let options = CreateOptions { name: "test".to_owned(), shape, segment_bytes: None };
+                if runtime.core() == CoreId(0) {
+                    create_pool(&runtime, &options).await.unwrap();
+                }
+                let (engine, _) = Engine::start(runtime, mesh).await.unwrap();
+                met.borrow_mut().push(Rc::downgrade(&engine.node));
+            }
+        });
+        outcome.assert_finished();
+        assert_eq!(nodes.borrow().len(), 2);
+        assert!(nodes.borrow().iter().all(|node| node.upgrade().is_none()), "a node is held in a circle");
+    }
+}

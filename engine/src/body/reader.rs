@@ -5,18 +5,27 @@ use crate::error::EngineError;
 use crate::limits::READ_AHEAD_EXTENTS;
 use crate::number::to_u32;
 use crate::pool::PoolView;
-use crate::rows::{read_body, read_extent};
+use crate::rows::{read_body, read_body_at_once, read_extent};
 use crate::runtime::Runtime;
 use ashlar_disk_format::error::{DecodeError, Field, Structure};
 use ashlar_disk_format::extent::Extent;
 use ashlar_disk_format::extent_page::ExtentPage;
 use ashlar_disk_format::value::BodyEntry;
 use futures_util::future::LocalBoxFuture;
-use futures_util::stream::{FuturesOrdered, StreamExt as _};
+use std::collections::VecDeque;
+use std::future::poll_fn;
 use std::ops::Range;
 use std::rc::Rc;
+use std::task::Poll;
 
-type Reading = LocalBoxFuture<'static, Result<BufferSlice, EngineError>>;
+/// Bytes that come before those that were asked for last.
+enum Ahead {
+    /// They are here.
+    Here(Result<BufferSlice, EngineError>),
+    /// The device was asked. It owns the memory already: what is read ahead never waits for any, because it is
+    /// given back only behind the bytes before it, and those may be waiting.
+    Asked(LocalBoxFuture<'static, Result<BufferSlice, EngineError>>),
+}
 
 /// See the module.
 pub(crate) struct ExtentStream<R: Runtime> {
@@ -26,7 +35,10 @@ pub(crate) struct ExtentStream<R: Runtime> {
     /// Bytes to pass over, then bytes to hand out.
     skip: u64,
     left: u64,
-    reading: FuturesOrdered<Reading>,
+    /// In order.
+    ahead: VecDeque<Ahead>,
+    /// What comes behind them, and could not be read ahead.
+    next: Option<(Extent, Range<u32>)>,
 }
 
 impl<R: Runtime> std::fmt::Debug for ExtentStream<R> {
@@ -45,8 +57,14 @@ impl<R: Runtime> ExtentStream<R> {
             pending,
             skip: range.start,
             left: range.end.saturating_sub(range.start),
-            reading: FuturesOrdered::new(),
+            ahead: VecDeque::new(),
+            next: None,
         }
+    }
+
+    /// Whether the next bytes come without waiting for memory.
+    pub(crate) fn is_reading(&self) -> bool {
+        !self.ahead.is_empty()
     }
 
     /// The next bytes; `None` behind the last.
@@ -54,13 +72,48 @@ impl<R: Runtime> ExtentStream<R> {
     /// # Errors
     /// When bytes cannot be had that pass their checksums.
     pub(crate) async fn next(&mut self) -> Result<Option<BufferSlice>, EngineError> {
-        while self.reading.len() < READ_AHEAD_EXTENTS {
-            let Some((extent, range)) = self.next_extent().await? else { break };
-            let view = Rc::clone(&self.view);
-            let read = async move { read_body(&view, &extent, range).await };
-            self.reading.push_back(Box::pin(read));
+        self.read_ahead().await?;
+        // Taken off only when the bytes are here: a caller who gives up half way loses none.
+        if let Some(Ahead::Asked(reading)) = self.ahead.front_mut() {
+            let result = reading.await;
+            self.ahead.pop_front();
+            return result.map(Some);
         }
-        self.reading.next().await.transpose()
+        if let Some(Ahead::Here(result)) = self.ahead.pop_front() {
+            return result.map(Some);
+        }
+        let Some((extent, range)) = &self.next else { return Ok(None) };
+        let slice = read_body(&self.view, extent, range.clone()).await?;
+        self.next = None;
+        Ok(Some(slice))
+    }
+
+    async fn read_ahead(&mut self) -> Result<(), EngineError> {
+        while self.ahead.len() < READ_AHEAD_EXTENTS {
+            let next = match self.next.take() {
+                Some(next) => Some(next),
+                None => self.next_extent().await?,
+            };
+            let Some((extent, range)) = next else { return Ok(()) };
+            if let Some(slice) = self.view.blocks.get(&extent, &range) {
+                self.ahead.push_back(Ahead::Here(Ok(slice)));
+                continue;
+            }
+            // The only one needs no place among those read ahead.
+            let is_alone = self.ahead.is_empty() && self.left == 0;
+            let reading =
+                if is_alone { None } else { read_body_at_once(&self.view, extent.clone(), range.clone())? };
+            let Some(mut reading) = reading else {
+                self.next = Some((extent, range));
+                return Ok(());
+            };
+            let begun = poll_fn(|context| Poll::Ready(reading.as_mut().poll(context))).await;
+            self.ahead.push_back(match begun {
+                Poll::Ready(result) => Ahead::Here(result),
+                Poll::Pending => Ahead::Asked(reading),
+            });
+        }
+        Ok(())
     }
 
     /// The record promises more bytes than its extents hold. An end would pass for the whole body: a copy

@@ -154,6 +154,9 @@ impl Arena {
     /// # Errors
     /// When too many wait.
     pub async fn take(&self, bytes: usize) -> Result<Buffer, AllocationError> {
+        if let Some(buffer) = self.try_take(bytes) {
+            return Ok(buffer);
+        }
         let mut taken = self.take_many(1, bytes).await?;
         let Some(buffer) = taken.pop() else { return Err(AllocationError::Crowded) };
         Ok(buffer)

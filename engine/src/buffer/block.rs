@@ -66,37 +66,62 @@ impl Drop for Buffer {
     }
 }
 
-/// A read-only range of a buffer that several readers may hold.
+/// Where a slice's bytes lie.
+#[derive(Debug, Clone)]
+enum Memory {
+    /// DMA memory, which goes home with the last slice.
+    Buffer(Arc<Buffer>),
+    /// The heap, on account of whoever put them there.
+    Heap(Arc<[u8]>),
+}
+
+impl Memory {
+    fn bytes(&self) -> &[u8] {
+        match self {
+            Self::Buffer(buffer) => buffer.bytes(),
+            Self::Heap(bytes) => bytes,
+        }
+    }
+}
+
+/// A read-only range of bytes that several readers may hold: of a buffer, or of what a cache keeps on the heap.
 #[derive(Debug, Clone)]
 pub struct BufferSlice {
-    buffer: Arc<Buffer>,
+    memory: Memory,
     start: usize,
     end: usize,
 }
 
 impl BufferSlice {
-    /// Shares `range` of `buffer`.
+    fn new(memory: Memory, range: Range<usize>) -> Self {
+        assert!(range.start <= range.end, "slice ends before it starts");
+        assert!(range.end <= memory.bytes().len(), "slice leaves its memory");
+        Self { memory, start: range.start, end: range.end }
+    }
+
+    /// Takes a whole buffer and shares `range` of it.
     ///
     /// # Panics
     /// When the range does not lie inside the buffer.
     #[must_use]
-    pub fn new(buffer: Arc<Buffer>, range: Range<usize>) -> Self {
-        assert!(range.start <= range.end, "slice ends before it starts");
-        assert!(range.end <= buffer.capacity(), "slice leaves its buffer");
-        Self { buffer, start: range.start, end: range.end }
+    pub fn of(buffer: Buffer, range: Range<usize>) -> Self {
+        Self::new(Memory::Buffer(Arc::new(buffer)), range)
     }
 
-    /// Takes a whole buffer and shares `range` of it.
+    /// Shares `range` of bytes on the heap.
+    ///
+    /// # Panics
+    /// When the range does not lie inside them.
     #[must_use]
-    pub fn of(buffer: Buffer, range: Range<usize>) -> Self {
-        Self::new(Arc::new(buffer), range)
+    pub fn of_heap(bytes: Arc<[u8]>, range: Range<usize>) -> Self {
+        Self::new(Memory::Heap(bytes), range)
     }
 
     /// A part of this slice; `range` is relative to it.
     #[must_use]
     pub fn part(&self, range: Range<usize>) -> Self {
         assert!(range.end <= self.len(), "part leaves its slice");
-        Self::new(Arc::clone(&self.buffer), self.start + range.start..self.start + range.end)
+        Self::new(self.memory.clone(), self.start + range.start..self.start + range.end)
     }
 
     /// Bytes in the slice.
@@ -114,7 +139,7 @@ impl BufferSlice {
     /// The bytes.
     #[must_use]
     pub fn bytes(&self) -> &[u8] {
-        &self.buffer.bytes()[self.start..self.end]
+        &self.memory.bytes()[self.start..self.end]
     }
 }
 

@@ -2,19 +2,18 @@
 //!
 //! Invariants: what is held passed the checksum that its parent holds, and is handed out only to a parent
 //! that holds the same one. An address never holds other bytes within one generation, so nothing has to
-//! be taken out when space is reused. Bodies longer than a checksum block are never held: they are
+//! be taken out when space is reused. Readers are given the very bytes that are held. Bodies longer than a checksum block are never held: they are
 //! few device reads per byte, and one of them would push out hundreds.
 
-use super::fifo::Cache;
-use crate::buffer::{Arena, BufferSlice};
-use crate::error::EngineError;
+use super::fifo::{Cache, Cached};
+use crate::buffer::BufferSlice;
 use crate::number::to_usize;
 use ashlar_disk_format::constants::CRC_BLOCK;
 use ashlar_disk_format::extent::Extent;
 use ashlar_disk_format::units::{Generation, RowOffset};
 use std::cell::RefCell;
 use std::ops::Range;
-use std::rc::Rc;
+use std::sync::Arc;
 
 /// Where an extent begins: generation of its group, row, member, byte of the chunk's payload.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -23,7 +22,13 @@ struct BlockName(Generation, RowOffset, u8, u32);
 #[derive(Debug, Clone)]
 struct Block {
     crc: u32,
-    bytes: Rc<[u8]>,
+    bytes: Arc<[u8]>,
+}
+
+impl Cached for Block {
+    fn is_in_use(&self) -> bool {
+        Arc::strong_count(&self.bytes) > 1
+    }
 }
 
 /// See the module.
@@ -50,24 +55,12 @@ impl BlockCache {
         Self { blocks: RefCell::new(Cache::new(room)) }
     }
 
-    /// The bytes `range` of `extent` in a buffer of `arena`, if they are held.
-    ///
-    /// # Errors
-    /// When too many wait for memory.
-    pub(crate) async fn read(
-        &self,
-        arena: &Arena,
-        extent: &Extent,
-        range: &Range<u32>,
-    ) -> Result<Option<BufferSlice>, EngineError> {
-        let Some(crc) = only_crc(extent) else { return Ok(None) };
-        let found = self.blocks.borrow_mut().get(name(extent));
-        let Some(block) = found.filter(|block| block.crc == crc) else { return Ok(None) };
+    /// The bytes `range` of `extent`, if they are held.
+    pub(crate) fn get(&self, extent: &Extent, range: &Range<u32>) -> Option<BufferSlice> {
+        let crc = only_crc(extent)?;
+        let block = self.blocks.borrow_mut().get(name(extent)).filter(|block| block.crc == crc)?;
         let range = to_usize(u64::from(range.start))..to_usize(u64::from(range.end));
-        let Some(bytes) = block.bytes.get(range) else { return Ok(None) };
-        let mut buffer = arena.take(bytes.len()).await?;
-        buffer.bytes_mut()[..bytes.len()].copy_from_slice(bytes);
-        Ok(Some(BufferSlice::of(buffer, 0..bytes.len())))
+        (range.end <= block.bytes.len()).then(|| BufferSlice::of_heap(block.bytes, range))
     }
 
     /// Takes note of the whole of `extent`, which was verified. When the cache is full, a body is let in only
@@ -77,7 +70,7 @@ impl BlockCache {
         let Some(crc) = only_crc(extent) else { return };
         let mut blocks = self.blocks.borrow_mut();
         if blocks.admits(name(extent), bytes.len()) {
-            blocks.insert(name(extent), Block { crc, bytes: Rc::from(bytes) }, bytes.len());
+            blocks.insert(name(extent), Block { crc, bytes: Arc::from(bytes) }, bytes.len());
         }
     }
 }
@@ -85,9 +78,7 @@ impl BlockCache {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::buffer::Region;
     use ashlar_disk_format::units::{GroupId, Height};
-    use futures_util::FutureExt as _;
 
     fn extent(row: u32, bytes: &[u8]) -> Extent {
         Extent {
@@ -104,9 +95,7 @@ mod tests {
     }
 
     fn read(cache: &BlockCache, extent: &Extent, range: Range<u32>) -> Option<Vec<u8>> {
-        let arena = Arena::new(Region::allocate(2 << 20).unwrap(), 0);
-        let found = cache.read(&arena, extent, &range).now_or_never().unwrap().unwrap();
-        found.map(|slice| slice.bytes().to_vec())
+        cache.get(extent, &range).map(|slice| slice.bytes().to_vec())
     }
 
     #[test]
@@ -137,5 +126,27 @@ mod tests {
         let none = BlockCache::new(0);
         none.keep(&extent(1, b"x"), b"x");
         assert_eq!(read(&none, &extent(1, b"x"), 0..1), None);
+    }
+
+    #[test]
+    fn what_is_being_sent_is_counted_until_it_was_sent() {
+        let bodies: Vec<Vec<u8>> = (0..8).map(|fill| vec![fill; 1000]).collect();
+        let cache = BlockCache::new(4 * 1200);
+        let keep = |row: usize| {
+            let extent = extent(u32::try_from(row).unwrap(), &bodies[row]);
+            // Twice: into a full cache only what is asked for again is let in.
+            cache.keep(&extent, &bodies[row]);
+            cache.keep(&extent, &bodies[row]);
+            extent
+        };
+        let extents: Vec<Extent> = (0..4).map(keep).collect();
+        let lent: Vec<BufferSlice> =
+            extents.iter().map(|extent| cache.get(extent, &(0..1000)).unwrap()).collect();
+        let late = keep(4);
+        assert_eq!(read(&cache, &late, 0..1), None, "nothing could leave for it");
+        assert!(lent.iter().zip(&bodies).all(|(slice, body)| slice.bytes() == body));
+        drop(lent);
+        keep(4);
+        assert_eq!(read(&cache, &late, 0..1), Some(vec![4]));
     }
 }

@@ -6,8 +6,9 @@
 //! back enters the main queue at once. So a scan passes through the small queue and pushes nothing
 //! out that is in use.
 //!
-//! Invariant: the cost of everything held is at most the room. Values live on the heap, never in DMA
-//! memory, because that is what requests wait for.
+//! Invariants: the cost of everything held is at most the room; what is in use elsewhere does not leave, because
+//! its memory would be taken and no longer counted. Values live on the heap, never in DMA memory, because that is
+//! what requests wait for.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
@@ -18,6 +19,9 @@ const OVERHEAD_BYTES: usize = 128;
 const SMALL_PERCENT: usize = 10;
 /// Uses that are remembered for a page: each saves it from one turn of the main queue.
 const USES_MAX: u8 = 3;
+/// Values that one eviction looks at: each leaves after its few uses, unless it is in use. The next eviction goes on
+/// where this one gave up.
+const TURNS_MAX: usize = 256;
 /// Names remembered when the cache is nearly empty.
 const GHOSTS_MIN: usize = 16;
 
@@ -30,6 +34,12 @@ pub struct CacheStatistics {
     pub misses: u64,
     /// Values that left to make room.
     pub evicted: u64,
+}
+
+/// What a cache can hold.
+pub(crate) trait Cached: Clone {
+    /// Whether somebody besides the cache has it, so that its memory would not come back if it left.
+    fn is_in_use(&self) -> bool;
 }
 
 #[derive(Debug)]
@@ -54,7 +64,7 @@ pub(crate) struct Cache<N, V> {
     statistics: CacheStatistics,
 }
 
-impl<N: Copy + Ord, V: Clone> Cache<N, V> {
+impl<N: Copy + Ord, V: Cached> Cache<N, V> {
     /// An empty cache for at most `room` bytes.
     pub(crate) fn new(room: usize) -> Self {
         Self {
@@ -81,14 +91,17 @@ impl<N: Copy + Ord, V: Clone> Cache<N, V> {
         Some(held.value.clone())
     }
 
-    /// Holds a value of `bytes`, at the price of others. One larger than the room is not held.
+    /// Holds a value of `bytes`, at the price of others. One larger than the room is not held, and none is while
+    /// too much of what is held is in use.
     pub(crate) fn insert(&mut self, name: N, value: V, bytes: usize) {
         let cost = bytes + OVERHEAD_BYTES;
         if cost > self.room || self.held.contains_key(&name) {
             return;
         }
         while self.bytes() + cost > self.room {
-            self.evict();
+            if !self.evict() {
+                return;
+            }
         }
         let main = self.ghost_names.remove(&name);
         self.held.insert(name, Held { value, cost, uses: 0, main });
@@ -132,12 +145,10 @@ impl<N: Copy + Ord, V: Clone> Cache<N, V> {
         self.statistics
     }
 
-    /// Frees at least one value. The caller has seen that something is held.
-    fn evict(&mut self) {
+    /// Frees a value, unless the next ones are all in use. The caller has seen that something is held.
+    fn evict(&mut self) -> bool {
         let small_share = self.room.div_ceil(100) * SMALL_PERCENT;
-        // Ends: each turn removes a value, moves one from small to main, or takes one of a value's
-        // few remembered uses.
-        loop {
+        for _ in 0..TURNS_MAX {
             let from_small = self.small_bytes > small_share || self.main.is_empty();
             let queue = if from_small { &mut self.small } else { &mut self.main };
             let Some(name) = queue.pop_front() else {
@@ -145,22 +156,23 @@ impl<N: Copy + Ord, V: Clone> Cache<N, V> {
             };
             if self.turn(name, from_small) {
                 self.statistics.evicted += 1;
-                return;
+                return true;
             }
         }
+        false
     }
 
     /// Decides on the value at the head of its queue; true when it left.
     fn turn(&mut self, name: N, from_small: bool) -> bool {
         let Some(mut held) = self.held.remove(&name) else { unreachable!("a queue names only what is held") };
         self.uncount(&held);
-        if held.uses == 0 {
+        if held.uses == 0 && !held.value.is_in_use() {
             if from_small {
                 self.remember(name);
             }
             return true;
         }
-        held.uses = if from_small { 0 } else { held.uses - 1 };
+        held.uses = if from_small { 0 } else { held.uses.saturating_sub(1) };
         held.main = true;
         let cost = held.cost;
         self.held.insert(name, held);
@@ -203,6 +215,12 @@ mod tests {
     const COST: usize = BYTES + OVERHEAD_BYTES;
 
     type Name = (u64, u32);
+
+    impl Cached for () {
+        fn is_in_use(&self) -> bool {
+            false
+        }
+    }
 
     fn name(number: u32) -> Name {
         (1, number)

@@ -4,5 +4,5 @@ mod blocks;
 mod fifo;
 
 pub(crate) use blocks::BlockCache;
-pub(crate) use fifo::Cache;
 pub use fifo::CacheStatistics;
+pub(crate) use fifo::{Cache, Cached};

@@ -1,7 +1,7 @@
 //! Verified pages of runs, kept for the next look.
 
 use super::page::Page;
-use crate::cache::Cache;
+use crate::cache::{Cache, Cached};
 use std::rc::Rc;
 
 /// Which page of which run of this index.
@@ -15,3 +15,9 @@ pub(super) struct PageName {
 
 /// The pages held.
 pub(super) type PageCache = Cache<PageName, Rc<Page>>;
+
+impl Cached for Rc<Page> {
+    fn is_in_use(&self) -> bool {
+        Self::strong_count(self) > 1
+    }
+}

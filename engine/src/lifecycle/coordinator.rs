@@ -16,7 +16,7 @@ use ashlar_disk_format::units::{DeviceIndex, GroupId, RowOffset};
 use futures_util::future::join_all;
 use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
-use std::rc::Rc;
+use std::rc::{Rc, Weak};
 use std::time::Duration;
 
 /// Groups opened since the last checkpoint after which the next is due, as a share of all: space
@@ -28,7 +28,8 @@ const RETRY_PAUSE: Duration = Duration::from_secs(1);
 
 /// See the module.
 pub(crate) struct Coordinator<R: Runtime> {
-    node: Rc<Node<R>>,
+    /// It owns this.
+    node: Weak<Node<R>>,
     view: Rc<PoolView<R>>,
     pub(crate) owner: PoolOwner,
     due: Event,
@@ -59,13 +60,13 @@ impl<R: Runtime> std::fmt::Debug for Coordinator<R> {
 
 impl<R: Runtime> Coordinator<R> {
     pub(crate) fn new(
-        node: Rc<Node<R>>,
+        node: &Rc<Node<R>>,
         view: Rc<PoolView<R>>,
         owner: PoolOwner,
         checkpoint_extents: Vec<Extent>,
     ) -> Rc<Self> {
         Rc::new(Self {
-            node,
+            node: Rc::downgrade(node),
             view,
             owner,
             due: Event::new(),
@@ -87,7 +88,7 @@ impl<R: Runtime> Coordinator<R> {
     /// Makes checkpoints when they are due, for the life of the process.
     pub(crate) fn run(self: &Rc<Self>) {
         let coordinator = Rc::clone(self);
-        self.node.runtime.spawn_vital(TaskQueue::Background, "the coordinator", async move {
+        self.view.runtime.spawn_vital(TaskQueue::Background, "the coordinator", async move {
             loop {
                 let wait = coordinator.due.wait();
                 if !coordinator.is_due.replace(false) {
@@ -100,8 +101,8 @@ impl<R: Runtime> Coordinator<R> {
                 // Every core goes on with its old starting point. Writers may wait for the memory that
                 // only a checkpoint frees, and nobody else would ask again.
                 coordinator.failed_checkpoints.set(coordinator.failed_checkpoints.get() + 1);
-                coordinator.node.runtime.sleep(RETRY_PAUSE).await;
-                if coordinator.node.shard().is_ok_and(|shard| !shard.closing.get()) {
+                coordinator.view.runtime.sleep(RETRY_PAUSE).await;
+                if coordinator.shard().is_ok_and(|shard| !shard.closing.get()) {
                     coordinator.ask_for_checkpoint();
                 }
             }
@@ -179,11 +180,16 @@ impl<R: Runtime> Coordinator<R> {
         }
         if self.low.replace(low) != low {
             let coordinator = Rc::clone(self);
-            self.node.runtime.spawn(TaskQueue::Foreground, async move {
+            self.view.runtime.spawn(TaskQueue::Foreground, async move {
                 // A core that is closing does not mind.
                 let _told = coordinator.everywhere(|| Request::Low(coordinator.low.get())).await;
             });
         }
+    }
+
+    /// The shard of this core.
+    fn shard(&self) -> Result<Rc<Shard<R>>, EngineError> {
+        self.node.upgrade().ok_or(EngineError::Closing)?.shard()
     }
 
     /// Asks every core the same, all at once.
@@ -191,8 +197,8 @@ impl<R: Runtime> Coordinator<R> {
         self: &Rc<Self>,
         request: impl Fn() -> Request,
     ) -> Result<Vec<Reply>, EngineError> {
-        let cores = 0..self.node.runtime.cores();
-        let calls = cores.map(|core| self.node.ask(CoreId(core), request()));
+        let Some(node) = self.node.upgrade() else { return Err(EngineError::Closing) };
+        let calls = (0..node.runtime.cores()).map(|core| node.ask(CoreId(core), request()));
         join_all(calls).await.into_iter().collect()
     }
 
@@ -225,7 +231,7 @@ impl<R: Runtime> Coordinator<R> {
             }
         }
         let checkpoint = self.compose(number, snapshots);
-        let shard: Rc<Shard<R>> = self.node.shard()?;
+        let shard = self.shard()?;
         let bytes = checkpoint.encode();
         let blob = write_blob(&shard.pages, &bytes).await?;
         let root = write_blob(&shard.pages, &Extent::list_encode(&blob)).await?;
@@ -242,7 +248,7 @@ impl<R: Runtime> Coordinator<R> {
                 limit: CHECKPOINT_GROUPS_MAX,
             });
         }
-        let cores = self.node.runtime.cores();
+        let cores = self.view.runtime.cores();
         let change = |superblock: &mut Superblock| {
             superblock.checkpoint.clone_from(&root);
             superblock.checkpoint_bytes = bytes.len() as u64;
@@ -268,7 +274,7 @@ impl<R: Runtime> Coordinator<R> {
         let mut logs = Vec::new();
         let mut next_run = 0;
         self.damaged_runs.set(snapshots.iter().map(|snapshot| snapshot.damaged_runs).sum());
-        let router = Router::new(self.node.runtime.cores());
+        let router = Router::new(self.view.runtime.cores());
         for (core, snapshot) in snapshots.into_iter().enumerate() {
             for (group, bytes) in &snapshot.live {
                 *live.entry(*group).or_insert(0) += bytes;
@@ -311,7 +317,7 @@ impl<R: Runtime> Coordinator<R> {
             return;
         }
         let coordinator = Rc::clone(self);
-        self.node.runtime.spawn_vital(TaskQueue::Background, "the reclaiming task", async move {
+        self.view.runtime.spawn_vital(TaskQueue::Background, "the reclaiming task", async move {
             loop {
                 let dead = std::mem::take(&mut *coordinator.dead.borrow_mut());
                 if dead.is_empty() {

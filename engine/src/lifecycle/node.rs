@@ -13,7 +13,7 @@ use crate::sync::{Event, answer};
 use ashlar_disk_format::layout::DeviceLayout;
 use futures_util::future::LocalBoxFuture;
 use std::cell::{Cell, RefCell};
-use std::rc::Rc;
+use std::rc::{Rc, Weak};
 
 /// How far a core has come.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -40,15 +40,16 @@ impl<R: Runtime> std::fmt::Debug for Node<R> {
     }
 }
 
-/// A core's way to the pool's owner on core 0.
+/// A core's way to the pool's owner on core 0. The node owns the view that this connects.
 struct Link<R: Runtime> {
-    node: Rc<Node<R>>,
+    node: Weak<Node<R>>,
 }
 
 impl<R: Runtime> PoolLink for Link<R> {
     fn ask(&self, request: PoolRequest) -> LocalBoxFuture<'static, Result<PoolReply, EngineError>> {
-        let node = Rc::clone(&self.node);
+        let node = self.node.upgrade();
         Box::pin(async move {
+            let Some(node) = node else { return Err(EngineError::Closing) };
             let Reply::Pool(reply) = node.ask(CoreId(0), Request::Pool(request)).await? else {
                 return Err(EngineError::Closing);
             };
@@ -143,7 +144,7 @@ impl<R: Runtime> Node<R> {
         let view = PoolView::new(self.runtime.clone(), seed.facts, slots)
             .with_block_cache(self.options.block_cache_bytes);
         let view = Rc::new(view);
-        view.connect(Rc::new(Link { node: Rc::clone(self) }));
+        view.connect(Rc::new(Link { node: Rc::downgrade(self) }));
         Ok(view)
     }
 

@@ -58,7 +58,7 @@ pub(super) async fn open_pool<R: Runtime>(node: &Rc<Node<R>>) -> Result<StartRep
     let (checkpoint, extents) = loaded.map_or((None, Vec::new()), |(c, e)| (Some(c), e));
     restore_table(&view, &owner, checkpoint.as_ref());
     restore_checkpoint_groups(&owner, &identified.superblock, &extents);
-    let coordinator = Coordinator::new(Rc::clone(node), Rc::clone(&view), owner, extents.clone());
+    let coordinator = Coordinator::new(node, Rc::clone(&view), owner, extents.clone());
     *node.coordinator.borrow_mut() = Some(Rc::clone(&coordinator));
     // First the groups of all logs: a record may refer to a group that another core's log announces, and
     // a core that takes over another's runs may open groups, in segments that must really be free.

@@ -162,6 +162,11 @@ impl<R: Runtime> PoolView<R> {
         }
     }
 
+    /// The members of a group, if they are known here.
+    pub(crate) fn known_group(&self, group: GroupId, generation: Generation) -> Option<Rc<GroupDescriptor>> {
+        self.groups.borrow().get(&group).filter(|known| known.generation == generation).cloned()
+    }
+
     /// The members of a group, asked for once.
     ///
     /// # Errors
@@ -171,8 +176,7 @@ impl<R: Runtime> PoolView<R> {
         group: GroupId,
         generation: Generation,
     ) -> Result<Rc<GroupDescriptor>, EngineError> {
-        let known = self.groups.borrow().get(&group).cloned();
-        if let Some(known) = known.filter(|known| known.generation == generation) {
+        if let Some(known) = self.known_group(group, generation) {
             return Ok(known);
         }
         let reply = self.ask(PoolRequest::Describe { group }).await?;

@@ -13,6 +13,7 @@ use ashlar_disk_format::error::{DecodeError, Field, Structure};
 use ashlar_disk_format::extent::Extent;
 use ashlar_disk_format::group::GroupDescriptor;
 use ashlar_disk_format::units::{Height, RowOffset};
+use futures_util::future::LocalBoxFuture;
 use std::ops::Range;
 use std::rc::Rc;
 
@@ -31,25 +32,36 @@ pub(crate) async fn read_extent<R: Runtime>(
     let group = view.group(extent.group, extent.generation).await?;
     fits(extent, &group, view.facts.segment_bytes)?;
     let window = Window::of(extent, &range, header_bytes(group.shape.members()));
-    let (read, mut buffer) = read_window(view, arena, &group, extent, &window).await?;
+    let buffer = arena.take(window.bytes.len()).await?;
+    let (read, buffer) = read_window(view, buffer, &group, extent, &window).await;
     if read && window.verify(extent, &buffer) {
         return Ok(window.slice(buffer, &range, extent));
     }
-    // A reader of the arena keeps its buffer: what it read ahead stands in memory that is given back only
-    // behind these bytes, so it must never queue for more. A rebuilding takes all that it needs of the
-    // reserve at once and gives it back when the devices have answered; a reader of the reserve lets go
-    // of its own buffer for that.
+    // A reader of the reserve lets go of its own buffer before it takes more.
     let reserve = view.runtime.reserve();
-    if std::ptr::eq(arena, reserve) {
-        drop(buffer);
-        let mut window = window;
-        let chunk = mend(view, &group, extent).await?;
+    let keeps_buffer = !std::ptr::eq(arena, reserve);
+    Box::pin(rebuilt(view, &group, extent, &range, window, keeps_buffer.then_some(buffer))).await
+}
+
+/// The bytes from the other members. A reader of the arena keeps its buffer: what it read ahead stands in memory
+/// that is given back only behind these bytes, so it must never queue for more. A rebuilding takes all that it
+/// needs of the reserve at once and gives it back when the devices have answered; a reader of the reserve has let
+/// go of its own buffer for that, and is given the chunk.
+async fn rebuilt<R: Runtime>(
+    view: &Rc<PoolView<R>>,
+    group: &GroupDescriptor,
+    extent: &Extent,
+    range: &Range<u32>,
+    mut window: Window,
+    buffer: Option<Buffer>,
+) -> Result<BufferSlice, EngineError> {
+    let chunk = mend(view, group, extent).await?;
+    let Some(mut buffer) = buffer else {
         window.bytes.start = 0;
-        return Ok(window.slice(chunk, &range, extent));
-    }
-    let chunk = mend(view, &group, extent).await?;
+        return Ok(window.slice(chunk, range, extent));
+    };
     buffer.bytes_mut()[..window.bytes.len()].copy_from_slice(&chunk.bytes()[window.bytes.clone()]);
-    Ok(window.slice(buffer, &range, extent))
+    Ok(window.slice(buffer, range, extent))
 }
 
 /// Checks that the place an extent names exists in its group. Its parent's checksum was right, so this
@@ -70,7 +82,7 @@ fn fits(extent: &Extent, group: &GroupDescriptor, segment_bytes: u64) -> Result<
     within(Field::Length, u64::from(extent.height.bytes()), end)
 }
 
-/// As [`read_extent`], for bodies: small ones are kept, and not read again while they are.
+/// As [`read_extent`], for bodies: small ones are kept for the next time.
 ///
 /// # Errors
 /// As [`read_extent`].
@@ -79,15 +91,40 @@ pub(crate) async fn read_body<R: Runtime>(
     extent: &Extent,
     range: Range<u32>,
 ) -> Result<BufferSlice, EngineError> {
-    let arena = view.runtime.arena();
-    if let Some(slice) = view.blocks.read(arena, extent, &range).await? {
-        return Ok(slice);
-    }
-    let slice = read_extent(view, arena, extent, range).await?;
+    let slice = read_extent(view, view.runtime.arena(), extent, range).await?;
+    Ok(kept(view, extent, slice))
+}
+
+/// As [`read_body`], with everything at hand that must be waited for before the device is asked: `None` when it
+/// is not. The read begins with the future's first poll.
+///
+/// # Errors
+/// An extent that does not fit its group.
+pub(crate) fn read_body_at_once<R: Runtime>(
+    view: &Rc<PoolView<R>>,
+    extent: Extent,
+    range: Range<u32>,
+) -> Result<Option<LocalBoxFuture<'static, Result<BufferSlice, EngineError>>>, EngineError> {
+    let Some(group) = view.known_group(extent.group, extent.generation) else { return Ok(None) };
+    fits(&extent, &group, view.facts.segment_bytes)?;
+    let window = Window::of(&extent, &range, header_bytes(group.shape.members()));
+    let Some(buffer) = view.runtime.arena().try_take(window.bytes.len()) else { return Ok(None) };
+    let view = Rc::clone(view);
+    Ok(Some(Box::pin(async move {
+        let (read, buffer) = read_window(&view, buffer, &group, &extent, &window).await;
+        if read && window.verify(&extent, &buffer) {
+            return Ok(kept(&view, &extent, window.slice(buffer, &range, &extent)));
+        }
+        let rebuilt = Box::pin(rebuilt(&view, &group, &extent, &range, window, Some(buffer))).await?;
+        Ok(kept(&view, &extent, rebuilt))
+    })))
+}
+
+fn kept<R: Runtime>(view: &PoolView<R>, extent: &Extent, slice: BufferSlice) -> BufferSlice {
     if slice.len() == to_usize(u64::from(extent.length)) {
         view.blocks.keep(extent, slice.bytes());
     }
-    Ok(slice)
+    slice
 }
 
 /// The part of a chunk that one read fetches.
@@ -127,22 +164,21 @@ impl Window {
     }
 }
 
-/// A buffer for the window, and whether the device put bytes there, which are not yet verified.
+/// Whether the device put bytes into the buffer, which are not yet verified.
 async fn read_window<R: Runtime>(
     view: &PoolView<R>,
-    arena: &Arena,
+    buffer: Buffer,
     group: &GroupDescriptor,
     extent: &Extent,
     window: &Window,
-) -> Result<(bool, Buffer), EngineError> {
-    let buffer = arena.take(window.bytes.len()).await?;
-    let Some(member) = group.members.get(usize::from(extent.member)) else { return Ok((false, buffer)) };
-    let device = view.device(member.device).cloned();
+) -> (bool, Buffer) {
+    let Some(member) = group.members.get(usize::from(extent.member)) else { return (false, buffer) };
+    let device = view.device(member.device);
     let address = view.chunk_offset(member.device, member.segment, extent.row);
-    let (Some(device), Some(address)) = (device, address) else { return Ok((false, buffer)) };
+    let (Some(device), Some(address)) = (device, address) else { return (false, buffer) };
     let offset = address + u64::from(to_u32(window.bytes.start));
     let (result, buffer) = device.read(offset, buffer, window.bytes.len()).await;
-    Ok((result.is_ok(), buffer))
+    (result.is_ok(), buffer)
 }
 
 /// A chunk of a row from its start, `height` of it, as it stands on the device; the buffer comes back.

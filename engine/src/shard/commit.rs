@@ -19,7 +19,7 @@ use crate::runtime::Runtime;
 use crate::sync::AnswerTo;
 use ashlar_disk_format::constants::{CRC_BLOCK, HEIGHT_MAX};
 use ashlar_disk_format::extent::Extent;
-use ashlar_disk_format::record::{Batch, Mutation, Record, encode_record, encoded_len};
+use ashlar_disk_format::record::{Batch, Mutation, Record, batch_len, encode_record};
 use ashlar_disk_format::units::{Generation, GroupId, Height, RowOffset, VirtualShard};
 use ashlar_disk_format::value::{Body, BodyEntry, ObjectRecord, PartRecord, encode_object, encode_part};
 use std::ops::Range;
@@ -37,7 +37,7 @@ pub(crate) struct Payload {
 pub(crate) enum PlannedValue {
     /// Encoded already.
     Ready(Vec<u8>),
-    /// Its body is the change's payload, if there is one.
+    /// Its body is the change's payload; until that has its place, stand-ins are in its place.
     Object(Box<ObjectRecord>),
     /// Likewise.
     Part(Box<PartRecord>),
@@ -85,21 +85,16 @@ impl Change {
         payload + self.record_bytes_max()
     }
 
-    /// Encodes with stand-ins for the payload's extents, which are never shorter than the real
-    /// ones: a payload lies in at most two chunks.
     fn record_bytes_max(&self) -> usize {
-        let length = self.payload.as_ref().map_or(0, |payload| to_u32(payload.range.len()));
-        let pieces = match length {
-            0 => Vec::new(),
-            1 => vec![1],
-            more => vec![1, more - 1],
-        };
-        let extents: Vec<Extent> = pieces.into_iter().map(stand_in).collect();
-        encoded_len(&Record::Batch(self.batch(&extents)))
+        batch_len(self.mutations.iter().map(|planned| match planned {
+            Planned::Put { key, value } => (key.len(), Some(value.bytes_max())),
+            Planned::Delete { key } => (key.len(), None),
+            Planned::DeletePrefix { prefix, .. } => (1 + prefix.len(), None),
+        }))
     }
 
-    fn batch(&self, payload: &[Extent]) -> Batch {
-        let mutations = self.mutations.iter().map(|planned| match planned {
+    fn batch(&mut self, payload: &[Extent]) -> Batch {
+        let mutations = self.mutations.iter_mut().map(|planned| match planned {
             Planned::Put { key, value } => Mutation { key: key.clone(), value: Some(value.encode(payload)) },
             Planned::Delete { key } => Mutation { key: key.clone(), value: None },
             Planned::DeletePrefix { prefix, .. } => {
@@ -112,9 +107,16 @@ impl Change {
     }
 }
 
-/// An extent of `length` bytes somewhere.
-fn stand_in(length: u32) -> Extent {
-    Extent {
+/// A body of `length` bytes somewhere in a row, never shorter on disk than the real one: a payload lies in at most
+/// two chunks.
+pub(crate) fn stand_in(length: usize) -> Body {
+    let length = to_u32(length);
+    let pieces = match length {
+        0 => &[][..],
+        1 => &[1],
+        more => &[1, more - 1],
+    };
+    let extent = |length: &u32| Extent {
         generation: Generation(u64::MAX),
         group: GroupId(u32::MAX),
         row: RowOffset(0),
@@ -122,20 +124,34 @@ fn stand_in(length: u32) -> Extent {
         member: 0,
         data_count: 1,
         payload_offset: 0,
-        length,
+        length: *length,
         crcs: (0..length.div_ceil(CRC_BLOCK)).collect(),
-    }
+    };
+    Body(pieces.iter().map(extent).map(BodyEntry::Data).collect())
 }
 
 impl PlannedValue {
-    fn encode(&self, payload: &[Extent]) -> Vec<u8> {
+    fn bytes_max(&self) -> usize {
+        match self {
+            Self::Ready(value) => value.len(),
+            Self::Object(record) => record.value_bytes_max(),
+            Self::Part(record) => record.value_bytes_max(),
+        }
+    }
+
+    /// The value, with the payload where it was placed.
+    fn encode(&mut self, payload: &[Extent]) -> Vec<u8> {
         let body = || Body(payload.iter().cloned().map(BodyEntry::Data).collect());
         match self {
             Self::Ready(value) => value.clone(),
-            Self::Object(record) if payload.is_empty() => encode_object(record),
-            Self::Object(record) => encode_object(&ObjectRecord { body: body(), ..(**record).clone() }),
-            Self::Part(record) if payload.is_empty() => encode_part(record),
-            Self::Part(record) => encode_part(&PartRecord { body: body(), ..(**record).clone() }),
+            Self::Object(record) => {
+                record.body = body();
+                encode_object(record)
+            }
+            Self::Part(record) => {
+                record.body = body();
+                encode_part(record)
+            }
         }
     }
 }
@@ -224,7 +240,7 @@ async fn write<R: Runtime>(
         if changes.is_empty() && announcements.is_empty() {
             return Err((changes, EngineError::Full));
         }
-        let (row, record_bytes, batches) = match fill(shard, &slot, &changes, &announcements).await {
+        let (row, record_bytes, batches) = match fill(shard, &slot, &mut changes, &announcements).await {
             Ok(filled) => filled,
             Err(error) => return Err((changes, error)),
         };
@@ -245,14 +261,14 @@ async fn write<R: Runtime>(
 async fn fill<R: Runtime>(
     shard: &Shard<R>,
     slot: &RowSlot,
-    changes: &[Change],
+    changes: &mut [Change],
     announcements: &[Announcement],
 ) -> Result<(RowBuffer, usize, Batches), EngineError> {
     let height = to_usize(u64::from(slot.geometry.height.bytes()));
     let buffers = shard.view.runtime.reserve().take_many(slot.geometry.written(), height).await?;
     let mut row = RowBuffer::new(slot.geometry, buffers);
     let mut placed = Vec::with_capacity(changes.len());
-    for change in changes {
+    for change in &*changes {
         let extents = change.payload.as_ref().map_or_else(Vec::new, |payload| {
             let start = row.used();
             row.push(&payload.buffer.bytes()[payload.range.clone()]);
@@ -266,7 +282,7 @@ async fn fill<R: Runtime>(
         encode_record(&record, VirtualShard(0), &mut records);
     }
     let mut batches = Vec::with_capacity(changes.len());
-    for (change, extents) in changes.iter().zip(placed) {
+    for (change, extents) in changes.iter_mut().zip(placed) {
         let record = Record::Batch(change.batch(&extents));
         encode_record(&record, change.shard, &mut records);
         let Record::Batch(batch) = record else { unreachable!("just made as a batch") };

@@ -1,6 +1,6 @@
 //! Look up, publish and delete objects on their owner core.
 
-use super::commit::{Change, Payload, Planned, PlannedValue};
+use super::commit::{Change, Payload, Planned, PlannedValue, stand_in};
 use super::message::{PublishCall, Reply};
 use super::sharing::unref_of;
 use super::state::{CounterDelta, Shard};
@@ -49,7 +49,8 @@ pub(super) fn placed(body: BodyPlace) -> (Body, Option<Payload>, BodySpace) {
     match body {
         BodyPlace::Small(held) => {
             let payload = held.map(|(buffer, range)| Payload { buffer, range });
-            (Body(Vec::new()), payload, BodySpace::default())
+            let length = payload.as_ref().map_or(0, |payload| payload.range.len());
+            (stand_in(length), payload, BodySpace::default())
         }
         BodyPlace::Stored { entries, space } => (Body(entries), None, space),
     }

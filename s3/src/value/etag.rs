@@ -56,11 +56,7 @@ impl ETag {
     #[must_use]
     pub fn text(&self) -> ArrayString<ETAG_BYTES_MAX> {
         let mut text = ArrayString::new();
-        let written = match self.part_count {
-            None => write!(text, "{}", Hex(&self.md5)),
-            Some(count) => write!(text, "{}-{}", Hex(&self.md5), count.get()),
-        };
-        assert!(written.is_ok(), "ETAG_BYTES_MAX holds the longest tag");
+        self.push(&mut text);
         text
     }
 
@@ -68,9 +64,21 @@ impl ETag {
     #[must_use]
     pub fn quoted(&self) -> ArrayString<40> {
         let mut text = ArrayString::new();
-        let written = write!(text, "\"{}\"", self.text());
-        assert!(written.is_ok(), "two quotes more than ETAG_BYTES_MAX");
+        text.push('"');
+        self.push(&mut text);
+        text.push('"');
         text
+    }
+
+    fn push<const N: usize>(&self, text: &mut ArrayString<N>) {
+        let mut digits = [0; 32];
+        let encoded = hex::encode_to_slice(self.md5, &mut digits);
+        assert!(encoded.is_ok(), "two digits are a byte");
+        text.push_str(core::str::from_utf8(&digits).unwrap_or_default());
+        if let Some(count) = self.part_count {
+            let written = write!(text, "-{}", count.get());
+            assert!(written.is_ok(), "ETAG_BYTES_MAX holds the longest tag");
+        }
     }
 }
 
@@ -80,14 +88,6 @@ const _: () = assert!(ETAG_BYTES_MAX + 2 == 40);
 #[must_use]
 pub fn strip_quotes(text: &str) -> &str {
     text.strip_prefix('"').and_then(|rest| rest.strip_suffix('"')).unwrap_or(text)
-}
-
-struct Hex<'a>(&'a [u8]);
-
-impl core::fmt::Display for Hex<'_> {
-    fn fmt(&self, formatter: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
-        self.0.iter().try_for_each(|byte| write!(formatter, "{byte:02x}"))
-    }
 }
 
 #[cfg(test)]

@@ -1,7 +1,9 @@
 //! Replies, and how they are sent: the head and the body's first slice together, no body byte copied.
 
 use crate::http::response::{ResponseError, ResponseHead, ResponseIdentity};
-use crate::limits::{DOCUMENT_BUFFER_BYTES, DOCUMENT_HEAD_BYTES, IDLE_BUFFER_BYTES, RESPONSE_HEAD_BYTES_MAX};
+use crate::limits::{
+    DOCUMENT_BUFFER_BYTES, DOCUMENT_HEAD_BYTES, IDLE_BUFFER_BYTES, RESPONSE_HEAD_BYTES_MAX, SEND_BYTES_MIN,
+};
 use crate::wire::fault::WireFault;
 use crate::wire::link::Link;
 use crate::wire::pace::Pace;
@@ -226,7 +228,7 @@ impl<R: Runtime> Reply<R> {
         match self.body {
             ReplyBody::Absent | ReplyBody::Length(_) => {
                 let mut outlet = outlet;
-                outlet.send([BufferSlice::of(buffer, 0..length)], true).await
+                outlet.send(SendParts::from_iter([BufferSlice::of(buffer, 0..length)]), true).await
             }
             ReplyBody::Document(document) => {
                 outlet.send_document(buffer, length, (document, self.share)).await
@@ -270,12 +272,7 @@ struct Outlet<'o, R: Runtime> {
 }
 
 impl<R: Runtime> Outlet<'_, R> {
-    async fn send<const N: usize>(
-        &mut self,
-        slices: [BufferSlice; N],
-        is_last: bool,
-    ) -> Result<(), SendFault> {
-        let parts: SendParts = slices.into_iter().filter(|slice| !slice.is_empty()).collect();
+    async fn send(&mut self, parts: SendParts, is_last: bool) -> Result<(), SendFault> {
         let bytes: usize = parts.iter().map(BufferSlice::len).sum();
         let bytes = u64::try_from(bytes).unwrap_or(u64::MAX);
         let now = self.runtime.now();
@@ -308,7 +305,7 @@ impl<R: Runtime> Outlet<'_, R> {
             if sent == length {
                 held = None;
             }
-            self.send([BufferSlice::of(buffer, 0..end)], sent == length).await?;
+            self.send(SendParts::from_iter([BufferSlice::of(buffer, 0..end)]), sent == length).await?;
             if sent == length {
                 break;
             }
@@ -319,7 +316,8 @@ impl<R: Runtime> Outlet<'_, R> {
         Ok(())
     }
 
-    /// The head waits for the first bytes: as long as it is not sent, a failure can still be told.
+    /// The head waits for the first bytes: as long as it is not sent, a failure can still be told. Short slices go
+    /// together, because a send costs more than their bytes.
     async fn send_object(
         mut self,
         head: BufferSlice,
@@ -327,20 +325,27 @@ impl<R: Runtime> Outlet<'_, R> {
         bytes: u64,
     ) -> Result<(), SendFault> {
         let mut left = bytes;
-        let mut head = Some(head);
-        while left > 0 {
-            let fault = if head.is_some() { SendFault::Unreadable } else { SendFault::CutShort };
-            let Ok(Some(slice)) = reader.next().await else { return Err(fault) };
-            let length = u64::try_from(slice.len()).unwrap_or(u64::MAX);
-            left = left.checked_sub(length).ok_or(fault)?;
-            match head.take() {
-                Some(head) => self.send([head, slice], left == 0).await?,
-                None => self.send([slice], left == 0).await?,
+        let mut fault = SendFault::Unreadable;
+        let mut parts = SendParts::from_iter([head]);
+        loop {
+            let mut gathered = 0;
+            // Behind bytes that are held, only those are waited for that have their memory already.
+            while left > 0
+                && gathered < SEND_BYTES_MIN
+                && !parts.is_full()
+                && (gathered == 0 || reader.is_reading())
+            {
+                let Ok(Some(slice)) = reader.next().await else { return Err(fault) };
+                let length = u64::try_from(slice.len()).unwrap_or(u64::MAX);
+                left = left.checked_sub(length).ok_or(fault)?;
+                gathered += slice.len();
+                parts.push(slice);
             }
-        }
-        match head {
-            Some(head) => self.send([head], true).await,
-            None => Ok(()),
+            self.send(core::mem::take(&mut parts), left == 0).await?;
+            if left == 0 {
+                return Ok(());
+            }
+            fault = SendFault::CutShort;
         }
     }
 }

@@ -2,6 +2,11 @@
 
 use std::process::ExitCode;
 
+/// Requests make small short-lived allocations on the core that frees them, which it serves in half the time of
+/// the system's.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 fn main() -> ExitCode {
     ashlar_tools::cli::run()
 }

@@ -10,7 +10,6 @@ use super::limits::{POLLS_PER_TURN_MAX, TASK_SLICE};
 use super::timer::Clock;
 use std::any::Any;
 use std::cell::{Cell, RefCell};
-use std::collections::BTreeMap;
 use std::future::Future;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::{Pin, pin};
@@ -84,7 +83,8 @@ impl Wake for TaskWaker {
 type TaskFuture = Pin<Box<dyn Future<Output = ()>>>;
 
 struct Task {
-    number: u64,
+    /// Its place among the living.
+    place: usize,
     queue: TaskQueue,
     /// A panic of a task with this name ends the process.
     vital: Option<&'static str>,
@@ -93,14 +93,46 @@ struct Task {
     waker: Waker,
 }
 
+/// Every task that has not ended, each in a place of its own.
+#[derive(Default)]
+struct Living {
+    places: Vec<Option<Rc<Task>>>,
+    free: Vec<usize>,
+}
+
+impl Living {
+    /// Where the next one goes.
+    fn place(&mut self) -> usize {
+        self.free.pop().unwrap_or_else(|| {
+            self.places.push(None);
+            self.places.len() - 1
+        })
+    }
+
+    fn insert(&mut self, task: Rc<Task>) {
+        let place = task.place;
+        let before = self.places[place].replace(task);
+        assert!(before.is_none(), "two tasks in one place");
+    }
+
+    fn remove(&mut self, place: usize) {
+        if self.places[place].take().is_some() {
+            self.free.push(place);
+        }
+    }
+
+    fn count(&self) -> usize {
+        self.places.len() - self.free.len()
+    }
+}
+
 /// What to call when a task panicked, with the panic's message.
 pub(super) type PanicHook = Box<dyn Fn(&str)>;
 
 /// All tasks of one core.
 pub(super) struct Tasks {
     load: Arc<Load>,
-    live: RefCell<BTreeMap<u64, Rc<Task>>>,
-    spawned: Cell<u64>,
+    live: RefCell<Living>,
     stopping: Cell<bool>,
     /// The driver, when it waits for tasks to run.
     driver: RefCell<Option<Waker>>,
@@ -118,7 +150,6 @@ impl Tasks {
         Rc::new(Self {
             load: Arc::default(),
             live: RefCell::default(),
-            spawned: Cell::new(0),
             stopping: Cell::new(false),
             driver: RefCell::default(),
             polls: Cell::new(0),
@@ -150,12 +181,11 @@ impl Tasks {
             inner: OnceLock::new(),
         });
         self.load.of(queue).fetch_add(1, Ordering::Relaxed);
-        let number = self.spawned.get();
-        self.spawned.set(number + 1);
+        let place = self.live.borrow_mut().place();
         let waker = Waker::from(Arc::clone(&state));
         let future: TaskFuture = Box::pin(future);
-        let task = Rc::new(Task { number, queue, vital, future: RefCell::new(Some(future)), state, waker });
-        self.live.borrow_mut().insert(number, Rc::clone(&task));
+        let task = Rc::new(Task { place, queue, vital, future: RefCell::new(Some(future)), state, waker });
+        self.live.borrow_mut().insert(Rc::clone(&task));
         Some(Tracked { tasks: Rc::clone(self), task })
     }
 
@@ -173,7 +203,7 @@ impl Tasks {
 
     /// Tasks that have not ended.
     pub(super) fn live(&self) -> usize {
-        self.live.borrow().len()
+        self.live.borrow().count()
     }
 
     /// Panics caught so far, and the newest one's message.
@@ -184,7 +214,7 @@ impl Tasks {
     /// Drops what every task holds and takes no new ones. The tasks end at their next poll.
     pub(super) fn stop(&self) {
         self.stopping.set(true);
-        let tasks: Vec<_> = self.live.borrow().values().cloned().collect();
+        let tasks: Vec<_> = self.live.borrow().places.iter().flatten().cloned().collect();
         for task in tasks {
             let future = task.future.borrow_mut().take();
             if let Err(panic) = catch_unwind(AssertUnwindSafe(|| drop(future))) {
@@ -207,7 +237,7 @@ impl Tasks {
     fn finish(&self, task: &Task) -> Poll<()> {
         task.state.finished.store(true, Ordering::Relaxed);
         task.state.stop_counting();
-        self.live.borrow_mut().remove(&task.number);
+        self.live.borrow_mut().remove(task.place);
         self.after_poll(task.queue);
         Poll::Ready(())
     }
