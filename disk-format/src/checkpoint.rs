@@ -125,8 +125,9 @@ part! {
         pub prepared: Vec<DevicePrepared>,
         /// The next number for a run.
         pub next_run: u64,
-        /// Reserved for the next number for a bucket: always 0, and not read.
-        pub next_bucket: u64,
+        /// Groups that this mount opens behind the checkpoint have at least this counter in their generation;
+        /// 0 when it is not known.
+        pub next_generation: u64,
     }
 }
 

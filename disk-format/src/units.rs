@@ -126,6 +126,15 @@ impl Generation {
         };
         Epoch(epoch)
     }
+
+    /// Which group of its mount this is.
+    #[must_use]
+    pub fn counter(self) -> u32 {
+        let Ok(counter) = u32::try_from(self.0 & u64::from(u32::MAX)) else {
+            unreachable!("the low half of a u64 fits a u32")
+        };
+        counter
+    }
 }
 
 impl RowOffset {

@@ -78,8 +78,12 @@ pub(crate) const PARTS_INLINE_MAX: usize = 32;
 pub(crate) const PARTS_PER_PAGE: usize = 1000;
 /// Room kept at the end of a log group for the row that links to the next one, bytes of height.
 pub(crate) const LINK_HEIGHT_BYTES: u32 = 4 * WRITE_UNIT;
+/// Write units that are read at once where the rest of a log group is searched for rows.
+pub(crate) const LOOK_BEHIND_UNITS: u16 = 64;
 /// Objects one core returns to a listing at most.
 pub(crate) const LIST_MAX: usize = 1000;
+/// Bytes of names and uploads that one core returns to a listing, beside the last: longer pages are cut.
+pub(crate) const LIST_BYTES_MAX: usize = 256 << 10;
 /// Parts of one upload.
 pub(crate) const PARTS_MAX: usize = 10_000;
 

@@ -1,6 +1,7 @@
 //! What the operator decided about the S3 front end.
 
 use crate::auth::credentials::SecretKey;
+use crate::limits::DOCUMENT_HEAP_BYTES;
 use crate::tls::{CurrentTls, Tls};
 use core::time::Duration;
 use std::collections::BTreeMap;
@@ -26,6 +27,8 @@ pub struct ServerConfig {
     pub connections_max: usize,
     /// With which TLS is spoken on every connection; without it, plain HTTP.
     pub tls: Option<CurrentTls>,
+    /// Heap that documents of one core may take together, in bytes.
+    pub document_bytes: usize,
     /// How long requests in progress may go on when the server is to end.
     pub drain: Duration,
 }
@@ -43,6 +46,7 @@ impl ServerConfig {
             owner_name: "ashlar".to_owned(),
             connections_max: 8192,
             tls: None,
+            document_bytes: DOCUMENT_HEAP_BYTES,
             drain: Duration::from_secs(30),
         }
     }

@@ -4,14 +4,15 @@ use crate::dispatch;
 use crate::front::{Core, ResponseIds};
 use crate::http::head::{BodyFraming, HeadError, RequestHead, is_whole, parse};
 use crate::http::response::ResponseIdentity;
-use crate::limits::{HEAD_BYTES_MAX, HEAD_MAX, IDLE_MAX};
-use crate::tls::CurrentTls;
+use crate::limits::{CROWDED_MAX, HANDSHAKE_MAX, HEAD_BYTES_MAX, HEAD_MAX, IDLE_BUFFER_BYTES, IDLE_MAX};
+use crate::tls::{CurrentTls, Tls};
 use crate::wire::exchange::{Exchange, Leftover, linger};
 use crate::wire::fault::WireFault;
 use crate::wire::link::Link;
 use crate::wire::reply::{Reply, SendFault};
 use crate::wire::window::Window;
-use ashlar_engine::runtime::{Monotonic, Runtime};
+use ashlar_engine::runtime::{Monotonic, Runtime, Stream as _};
+use ashlar_engine::sync::Share;
 use core::pin::pin;
 use futures_util::future::{Either, select};
 
@@ -29,12 +30,14 @@ enum Incoming {
 
 /// Serves one connection to its end.
 pub(crate) async fn serve<R: Runtime>(core: &Core<R>, stream: R::Stream) {
-    let tls = core.config.tls.as_ref().map(CurrentTls::get);
+    let Some(tls) = core.config.tls.as_ref().map(CurrentTls::get) else {
+        return serve_requests(core, &Link::Plain(stream)).await;
+    };
     let stopped = core.stopped();
     if core.is_stopping() {
         return;
     }
-    let opened = match select(pin!(Link::open(&core.runtime, stream, tls)), stopped).await {
+    let opened = match select(pin!(agree(core, stream, tls)), stopped).await {
         Either::Left((opened, _)) => opened,
         Either::Right(((), _)) => return,
     };
@@ -43,15 +46,32 @@ pub(crate) async fn serve<R: Runtime>(core: &Core<R>, stream: R::Stream) {
             serve_requests(core, &link).await;
             link.finish().await;
         }
-        Err(Some(refused)) => linger(&core.runtime, &refused, Window::default()).await,
+        Err(Some(refused)) => {
+            while_there_is_room(core, linger(&core.runtime, &refused, Window::default())).await;
+        }
         Err(None) => {}
+    }
+}
+
+/// Agrees on keys. A peer that says nothing holds no buffer, and one that keeps us waiting makes room if others need
+/// it, as with an unfinished head.
+async fn agree<R: Runtime>(core: &Core<R>, stream: R::Stream, tls: Tls) -> Result<Link<R>, Option<Link<R>>> {
+    let deadline = core.runtime.now().after(HANDSHAKE_MAX);
+    if stream.readable(deadline).await.is_err() {
+        return Err(None);
+    }
+    let mut place = core.crowd.linger(core.runtime.now());
+    match select(pin!(Link::open(&core.runtime, stream, tls)), place.cut()).await {
+        Either::Left((opened, _)) => opened,
+        Either::Right(_) => Err(None),
     }
 }
 
 async fn serve_requests<R: Runtime>(core: &Core<R>, link: &Link<R>) {
     let mut window = Window::default();
+    let mut admission = None;
     loop {
-        let refusal = match read_head(core, link, &mut window).await {
+        let refusal = match read_head(core, link, &mut window, &mut admission).await {
             Incoming::Head => None,
             Incoming::Nothing => return,
             Incoming::Malformed(error) => Some(error_reply(core, |ids| dispatch::refuse_head(error, ids))),
@@ -91,7 +111,7 @@ async fn refuse<R: Runtime>(
     window: Window,
 ) {
     if reply.send(&core.runtime, link, identity(core, &ids, false)).await.is_ok() {
-        linger(&core.runtime, link, window).await;
+        while_there_is_room(core, linger(&core.runtime, link, window)).await;
     }
 }
 
@@ -107,29 +127,55 @@ fn identity<'i, R: Runtime>(core: &Core<R>, ids: &'i ResponseIds, keep_alive: bo
     ResponseIdentity { now: core.now(), request_id: &ids.request, host_id: &ids.host, keep_alive }
 }
 
-/// Receives until a head is whole. Waits long for its first byte, and shortly for the others.
-async fn read_head<R: Runtime>(core: &Core<R>, link: &Link<R>, window: &mut Window) -> Incoming {
+/// Receives until a head is whole. Waits long for its first byte, and shortly for the others. What was admitted stays so
+/// until the connection is idle again.
+async fn read_head<R: Runtime>(
+    core: &Core<R>,
+    link: &Link<R>,
+    window: &mut Window,
+    admission: &mut Option<Share>,
+) -> Incoming {
     window.shrink();
+    let mut idle = None;
     if window.is_empty() {
         link.rest();
-        match wait_for_request(core, link, window).await {
+        *admission = None;
+        idle = core.crowd.idle_place();
+        if idle.is_none() {
+            window.release();
+        }
+        match wait_for_request(core, link, window, admission, idle.is_some()).await {
             Ok(()) => {}
             Err(_) => return Incoming::Nothing,
         }
     }
-    let deadline = core.runtime.now().after(HEAD_MAX);
-    loop {
+    let began = core.runtime.now();
+    let mut lingering = None;
+    let incoming = loop {
         match is_whole(window.bytes()) {
-            Ok(true) => return Incoming::Head,
+            Ok(true) => break Incoming::Head,
             Ok(false) => {}
-            Err(error) => return Incoming::Malformed(error),
+            Err(error) => break Incoming::Malformed(error),
         }
-        match receive(core, link, window, deadline).await {
+        let place = lingering.get_or_insert_with(|| core.crowd.linger(began));
+        let deadline = began.after(if core.crowd.is_crowded() { CROWDED_MAX } else { HEAD_MAX });
+        let received = match select(pin!(receive(core, link, window, deadline)), place.cut()).await {
+            Either::Left((received, _)) => received,
+            Either::Right(_) => return Incoming::Nothing,
+        };
+        match received {
             Ok(()) => {}
-            Err(WireFault::TimedOut) => return Incoming::Slow,
+            Err(WireFault::TimedOut) => break Incoming::Slow,
             Err(WireFault::Ended | WireFault::Gone | WireFault::Crowded) => return Incoming::Nothing,
         }
+    };
+    // The answer, a refusal too, takes buffers: only now the places for those who wait are left.
+    match admission {
+        Some(share) => share.resize(window.capacity()),
+        None => *admission = Some(core.crowd.admit(window.capacity()).await),
     }
+    drop((idle, lingering));
+    incoming
 }
 
 async fn receive<R: Runtime>(
@@ -142,18 +188,28 @@ async fn receive<R: Runtime>(
     window.receive(link, HEAD_BYTES_MAX, deadline).await.map(|_| ())
 }
 
-/// Waits for the first bytes of a request, or until the server is to end.
+/// Waits for the first bytes of a request, or until the server is to end; without a buffer if it has no place for
+/// one, until its request is let in.
 async fn wait_for_request<R: Runtime>(
     core: &Core<R>,
     link: &Link<R>,
     window: &mut Window,
+    admission: &mut Option<Share>,
+    has_place: bool,
 ) -> Result<(), WireFault> {
     let stopped = core.stopped();
     if core.is_stopping() {
         return Err(WireFault::Ended);
     }
     let deadline = core.runtime.now().after(IDLE_MAX);
-    match select(pin!(receive(core, link, window, deadline)), stopped).await {
+    let first = async {
+        if !has_place {
+            link.readable(deadline).await?;
+            *admission = Some(core.crowd.admit(IDLE_BUFFER_BYTES).await);
+        }
+        receive(core, link, window, deadline).await
+    };
+    match select(pin!(first), stopped).await {
         Either::Left((received, _)) => received,
         Either::Right(((), _)) => Err(WireFault::Ended),
     }
@@ -171,7 +227,7 @@ async fn answer<R: Runtime>(
     let ids = core.ids();
     let mut exchange = Exchange::new(&core.runtime, link, head, behind_head);
     let reply = Box::pin(dispatch::answer(core, head, &mut exchange, &ids)).await?;
-    let goes_on = exchange.settle().await && head.keep_alive() && !core.is_stopping();
+    let goes_on = settle(core, &mut exchange).await && head.keep_alive() && !core.is_stopping();
     let sent = reply.send(&core.runtime, link, identity(core, &ids, goes_on)).await;
     let is_sent = match sent {
         Ok(()) => true,
@@ -186,7 +242,31 @@ async fn answer<R: Runtime>(
         return Some(exchange.into_leftover());
     }
     if is_sent {
-        exchange.linger().await;
+        while_there_is_room(core, exchange.linger()).await;
     }
     None
+}
+
+/// Ends the request's way in. What the client still has to send for that, it sends at its own pace.
+async fn settle<R: Runtime>(core: &Core<R>, exchange: &mut Exchange<'_, R>) -> bool {
+    if !exchange.has_rest() {
+        return exchange.settle().await;
+    }
+    while_there_is_room(core, exchange.settle()).await.unwrap_or(false)
+}
+
+/// What a peer may make last, unless others need its place.
+async fn while_there_is_room<R: Runtime, T>(core: &Core<R>, work: impl Future<Output = T>) -> Option<T> {
+    let mut place = core.crowd.linger(core.runtime.now());
+    let no_room = async {
+        if core.crowd.is_crowded() {
+            core.runtime.sleep(CROWDED_MAX).await;
+        } else {
+            place.cut().await;
+        }
+    };
+    match select(pin!(work), pin!(no_room)).await {
+        Either::Left((done, _)) => Some(done),
+        Either::Right(_) => None,
+    }
 }

@@ -8,6 +8,7 @@ use crate::front::{Core, ResponseIds};
 use crate::http::head::{HeadError, Method, RequestHead};
 use crate::http::query::Query;
 use crate::http::uri::{Resource, parse_resource};
+use crate::limits::{ANSWER_BYTES_MAX, FAILURE_BYTES_MAX};
 use crate::op::bucket::preflight;
 use crate::op::refusal::Refusal;
 use crate::op::request::{Answer, Request, Target};
@@ -70,6 +71,11 @@ pub(crate) fn apologise<R: Runtime>(head: &RequestHead<'_>, ids: &ResponseIds) -
 fn failure_reply<R: Runtime>(failure: &S3Failure, resource: &str, ids: &ResponseIds) -> Reply<R> {
     let mut document = Vec::new();
     failure::write(&mut document, failure, resource, &ids.request, &ids.host);
+    if document.len() > FAILURE_BYTES_MAX {
+        let unnamed = S3Failure { details: Vec::new(), ..failure.clone() };
+        document = Vec::new();
+        failure::write(&mut document, &unnamed, "/", &ids.request, &ids.host);
+    }
     let mut reply = Reply::document(failure.error.status(), document);
     let size = failure.details.iter().find(|(name, _)| *name == DetailName::ActualObjectSize);
     match (failure.error, size) {
@@ -96,13 +102,57 @@ async fn carry_out<R: Runtime>(
     let operation = route(head, &resource, query)?;
     unsupported::refuse(head, query, &core.config.owner_id)?;
     let request = Request { core, head, query, proof: &proof };
-    match &resource {
-        Resource::Service => of_service(&request, operation),
-        Resource::Bucket(name) => Box::pin(of_bucket(&request, operation, name, exchange)).await,
+    if answers_in_rows(operation) {
+        let share = core.document_share(ANSWER_BYTES_MAX).await?;
+        let reply = Box::pin(of_resource(&request, operation, &resource, exchange)).await?;
+        return Ok(reply.holding(share));
+    }
+    of_resource(&request, operation, &resource, exchange).await
+}
+
+/// Whether the answer is as long as what it lists.
+const fn answers_in_rows(operation: Operation) -> bool {
+    match operation {
+        Operation::ListBuckets
+        | Operation::ListObjectsV1
+        | Operation::ListObjectsV2
+        | Operation::ListObjectVersions
+        | Operation::ListMultipartUploads
+        | Operation::ListParts
+        | Operation::GetObjectAttributes => true,
+        // These take heap for what they receive, and for the answer with it.
+        Operation::DeleteObjects | Operation::CompleteMultipartUpload | Operation::CreateBucket => false,
+        Operation::Preflight
+        | Operation::HeadBucket
+        | Operation::DeleteBucket
+        | Operation::GetBucketLocation
+        | Operation::GetUnset(_)
+        | Operation::DeleteUnset(_)
+        | Operation::GetObject
+        | Operation::HeadObject
+        | Operation::PutObject
+        | Operation::CopyObject
+        | Operation::DeleteObject
+        | Operation::CreateMultipartUpload
+        | Operation::UploadPart
+        | Operation::UploadPartCopy
+        | Operation::AbortMultipartUpload => false,
+    }
+}
+
+async fn of_resource<R: Runtime>(
+    request: &Request<'_, R>,
+    operation: Operation,
+    resource: &Resource<'_>,
+    exchange: &mut Exchange<'_, R>,
+) -> Answer<R> {
+    match resource {
+        Resource::Service => of_service(request, operation),
+        Resource::Bucket(name) => Box::pin(of_bucket(request, operation, name, exchange)).await,
         Resource::Object(name, key) => {
             let bucket = request.bucket(name.as_str())?;
             let target = Target { bucket: &bucket, key: key.as_str() };
-            Box::pin(of_object(&request, operation, target, exchange)).await
+            Box::pin(of_object(request, operation, target, exchange)).await
         }
     }
 }

@@ -3,17 +3,21 @@
 use crate::auth::error::AuthError;
 use crate::auth::verify::{AuthConfig, Authenticated, Authenticator};
 use crate::config::ServerConfig;
+use crate::error::S3Error;
 use crate::http::head::RequestHead;
 use crate::http::query::Query;
 use crate::http::uri::BaseDomains;
-use crate::limits::DOCUMENT_COUNT_MAX;
+use crate::limits::DOCUMENT_WAIT_MAX;
+use crate::wire::crowd::Crowd;
 use crate::xml::listing::Owner;
 use arrayvec::ArrayString;
 use ashlar_engine::Engine;
 use ashlar_engine::hash::Lanes;
 use ashlar_engine::runtime::Runtime;
-use ashlar_engine::sync::{Event, EventWait, Limit};
+use ashlar_engine::sync::{Event, EventWait, Quota, Share};
 use core::cell::{Cell, RefCell};
+use core::pin::pin;
+use futures_util::future::{Either, select};
 use jiff::Timestamp;
 use std::rc::Rc;
 
@@ -23,8 +27,10 @@ pub(crate) struct Core<R: Runtime> {
     pub(crate) engine: Engine<R>,
     pub(crate) config: Rc<ServerConfig>,
     pub(crate) domains: BaseDomains,
-    /// XML bodies being received: they are the only ones that are kept on the heap.
-    pub(crate) documents: Limit,
+    /// Heap of XML documents, in bytes: no other body is kept there.
+    documents: Quota,
+    /// Connections without a proven request.
+    pub(crate) crowd: Crowd,
     /// Hashes the bodies that are being received, side by side.
     pub(crate) lanes: Lanes,
     authenticator: RefCell<Authenticator>,
@@ -58,7 +64,8 @@ impl<R: Runtime> Core<R> {
         host_id.push_str(&hex_id::<16>(second));
         Some(Self {
             domains: BaseDomains::new(config.base_domains.iter().map(String::as_str)),
-            documents: Limit::new(DOCUMENT_COUNT_MAX),
+            documents: Quota::new(config.document_bytes.max(1)),
+            crowd: Crowd::new(runtime.arena().capacity()),
             lanes: Lanes::new(),
             authenticator: RefCell::new(Authenticator::new(auth)),
             host_id,
@@ -79,6 +86,19 @@ impl<R: Runtime> Core<R> {
     ) -> Result<Authenticated, AuthError> {
         let now = self.now();
         self.authenticator.borrow_mut().authenticate(head, query, &self.config.credentials, now)
+    }
+
+    /// Heap for documents, to be taken before the work begins and held until nothing of it is on the heap. Never
+    /// more than a quarter of all: it is what a document may take, and few do.
+    ///
+    /// # Errors
+    /// [`S3Error::SlowDown`] when others hold it for too long.
+    pub(crate) async fn document_share(&self, bytes: usize) -> Result<Share, S3Error> {
+        let bytes = bytes.min(self.documents.total().div_ceil(4));
+        match select(pin!(self.documents.take(bytes)), pin!(self.runtime.sleep(DOCUMENT_WAIT_MAX))).await {
+            Either::Left((share, _)) => Ok(share),
+            Either::Right(((), _)) => Err(S3Error::SlowDown),
+        }
     }
 
     /// The date.

@@ -59,6 +59,12 @@ pub const PRESIGNED_EXPIRES_S_MAX: u32 = 604_800;
 
 /// Buffer that an idle connection waits with, in bytes: the smallest there is. Most heads fit.
 pub const IDLE_BUFFER_BYTES: usize = 4 * 1024;
+/// Part of the buffers that idle connections may hold, as a divisor; more of them wait without a buffer. And again the
+/// part that may be held for peers whose requests come or end slowly; when there are more, none of them may take long.
+/// A head that comes at once takes no such place.
+pub const CROWD_SHARE: usize = 8;
+/// Part of the buffers that may be held by heads of requests being answered, as a divisor; more requests wait.
+pub const REQUEST_SHARE: usize = 4;
 /// Largest response head, in bytes: everything that a request head can have stored, and ours.
 pub const RESPONSE_HEAD_BYTES_MAX: usize = 32 * 1024;
 /// Largest buffer that a document is sent from, in bytes.
@@ -72,13 +78,31 @@ pub const DIRECT_BYTES_MIN: u64 = 2 * 1024;
 /// Payload that is hashed at once although more could join it, in bytes: enough that a batch is worth its turn, and
 /// still in the second-level cache.
 pub const HASH_PIECE_BYTES_MIN: usize = 32 * 1024;
-/// XML documents that one core receives at a time.
-pub const DOCUMENT_COUNT_MAX: usize = 16;
+/// Heap that documents of one core take together, in bytes, unless the operator's budget says otherwise: those
+/// received, what they are parsed into, and answers until they are sent.
+pub const DOCUMENT_HEAP_BYTES: usize = 64 * 1024 * 1024;
+/// Heap that an answer in rows may take, in bytes: 256 KiB of names from the engine, six times as long once they are
+/// escaped, and 1000 rows of half a KiB around them, in a vector that grows by doubling. Reserved before the work
+/// begins; when the document is written, what it takes is held instead, until it is sent.
+pub const ANSWER_BYTES_MAX: usize = 4 * 1024 * 1024;
+/// Heap that a received document may take with all that becomes of it, in times its length: its text in a vector that
+/// grows by doubling, what it is parsed into, and the answer, in which keys may be six times as long.
+pub const DOCUMENT_GROWTH: usize = 10;
+/// Longest wait for that heap; then the client is asked to come back.
+pub const DOCUMENT_WAIT_MAX: Duration = Duration::from_secs(10);
+/// Longest error document, in bytes; from a longer one the names are left out. Anybody may ask for an error and not
+/// read it, so that it is sent from a buffer as a whole and takes no heap meanwhile.
+pub const FAILURE_BYTES_MAX: usize = 16 * 1024;
+/// Room for the head of an answer beside a document in one buffer, in bytes.
+pub const DOCUMENT_HEAD_BYTES: usize = 1024;
 
 /// Longest silence between two requests of a connection.
 pub const IDLE_MAX: Duration = Duration::from_secs(60);
 /// Longest time from a head's first byte to its last.
 pub const HEAD_MAX: Duration = Duration::from_secs(10);
+/// Longest time from a head's first byte to its last, and for a rest that is dropped, when too many keep us waiting: the
+/// segments of an honest head come together.
+pub const CROWDED_MAX: Duration = Duration::from_millis(200);
 /// Longest silence within a body, in either direction.
 pub const SILENCE_MAX: Duration = Duration::from_secs(30);
 /// Time that a body may take besides what the lowest rate allows.
@@ -94,7 +118,7 @@ pub const DRAIN_MAX: Duration = Duration::from_secs(10);
 pub const LINGER_BYTES_MAX: u64 = 4 * 1024 * 1024;
 /// Longest time for that.
 pub const LINGER_MAX: Duration = Duration::from_secs(3);
-/// Longest time from a connection's first moment to the end of its TLS handshake.
+/// Longest time until a TLS handshake begins, and again from its first byte to its end.
 pub const HANDSHAKE_MAX: Duration = Duration::from_secs(10);
 /// Most bytes of a handshake that are kept until they make sense, as of a head: a hello with post-quantum keys and a
 /// ticket takes about 2 KiB.
@@ -106,6 +130,10 @@ pub const FAREWELL_MAX: Duration = Duration::from_secs(1);
 /// Pause after the listening socket failed (no file descriptors, say).
 pub const ACCEPT_PAUSE: Duration = Duration::from_millis(20);
 
+// An error document and its head are sent from one buffer.
+const _: () = assert!(FAILURE_BYTES_MAX + DOCUMENT_HEAD_BYTES <= RESPONSE_HEAD_BYTES_MAX);
+// Heads of all kinds leave half of the buffers to what answers them.
+const _: () = assert!(2 * (CROWD_SHARE + 2 * REQUEST_SHARE) <= REQUEST_SHARE * CROWD_SHARE);
 // Spans of a head are kept as u16.
 const _: () = assert!(HEAD_BYTES_MAX <= u16::MAX as usize);
 // What an idle connection holds can be grown into a head.

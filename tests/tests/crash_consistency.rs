@@ -273,6 +273,7 @@ fn recovered(rig: &Rig, boot: &Boot, progress: &Shared, driver: &Rc<RefCell<Driv
     });
     assert_eq!(ended.outcome, Outcome::Finished, "{what}");
     assert_eq!(ended.error, None, "{what}");
+    assert_eq!(ended.report.map(|report| report.rows_lost), Some(0), "{what}: only what rots is lost");
 }
 
 /// Cuts at every write, inside and behind it, of the short history, every `stride`-th of them.

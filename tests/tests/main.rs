@@ -3,6 +3,7 @@
 mod buckets;
 mod crash_consistency;
 mod device_loss;
+mod lost_log;
 mod memory;
 mod model_conformance;
 mod promises;

@@ -129,10 +129,14 @@ pub(super) fn published(reply: Reply) -> Result<Published, EngineError> {
     Ok(published)
 }
 
-/// Merges the cores' shares: the first `max` entries in order, equal prefixes once.
+/// Merges the cores' shares: the first `max` entries in order, equal prefixes once. Nothing behind the end of
+/// a share that was cut: its core may have names before that.
 fn merge(pages: Vec<ListPage>, max: usize) -> ListPage {
     let mut truncated = pages.iter().any(|page| page.truncated);
+    let ends = pages.iter().filter(|page| page.truncated).filter_map(|page| page.entries.last());
+    let end = ends.map(|entry| entry.name().to_vec()).min();
     let mut entries: Vec<ListEntry> = pages.into_iter().flat_map(|page| page.entries).collect();
+    entries.retain(|entry| end.as_deref().is_none_or(|end| entry.name() <= end));
     entries.sort_by(|a, b| a.name().cmp(b.name()));
     entries.dedup_by(|a, b| matches!((&*a, &*b), (ListEntry::Prefix(a), ListEntry::Prefix(b)) if a == b));
     if entries.len() > max {
@@ -163,5 +167,11 @@ mod tests {
         assert_eq!(merged, page(&["a", "b"], true));
         let merged = merge(vec![page(&["a"], false), page(&["b"], false)], 1);
         assert_eq!(merged, page(&["a"], true));
+    }
+
+    #[test]
+    fn nothing_follows_the_end_of_a_share_that_was_cut() {
+        let merged = merge(vec![page(&["a", "d"], false), page(&["b", "c"], true)], 10);
+        assert_eq!(merged, page(&["a", "b", "c"], true));
     }
 }

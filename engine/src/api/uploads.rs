@@ -166,6 +166,8 @@ type Line = (Vec<u8>, Option<UploadId>);
 
 fn merge(pages: Vec<UploadPage>, max: usize) -> UploadPage {
     let mut truncated = pages.iter().any(|page| page.truncated);
+    // Behind the end of a share that was cut its core may have more.
+    let end = pages.iter().filter(|page| page.truncated).filter_map(|page| page.next.clone()).min();
     let mut lines: Vec<(Line, Option<Upload>)> = Vec::new();
     for page in pages {
         lines.extend(page.prefixes.into_iter().map(|prefix| ((prefix, None), None)));
@@ -173,6 +175,7 @@ fn merge(pages: Vec<UploadPage>, max: usize) -> UploadPage {
             page.uploads.into_iter().map(|upload| ((upload.key.clone(), Some(upload.id)), Some(upload))),
         );
     }
+    lines.retain(|(line, _)| end.as_ref().is_none_or(|end| line <= end));
     lines.sort_by(|(a, _), (b, _)| a.cmp(b));
     lines.dedup_by(|(a, _), (b, _)| a == b);
     if lines.len() > max {

@@ -300,7 +300,7 @@ impl<R: Runtime> Coordinator<R> {
             groups: self.owner.table(&live),
             prepared: self.owner.prepared(),
             next_run,
-            next_bucket: 0,
+            next_generation: self.owner.next_generation(),
         }
     }
 

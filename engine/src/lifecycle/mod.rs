@@ -4,7 +4,8 @@
 //! Opening:
 //! 1. Recognise the pool; write a superblock with the next epoch before anything else is written.
 //! 2. Read the checkpoint; every core opens its share of the index.
-//! 3. Read the old logs behind the checkpoint; every core applies the records of its keys.
+//! 3. Find the groups that were opened behind the checkpoint and read the old logs from there; every core
+//!    applies the records of its keys.
 //! 4. Every core opens a new log; a first checkpoint makes all of this the new starting point.
 //! 5. Serve.
 
@@ -12,8 +13,10 @@ mod coordinator;
 mod node;
 mod open;
 mod restore;
+mod search_plan;
 mod start;
 mod survey;
+mod young;
 
 pub(crate) use node::Node;
 pub(crate) use start::start;

@@ -3,6 +3,7 @@
 use super::coordinator::Coordinator;
 use super::node::Node;
 use super::start::{StartError, StartReport};
+use super::young::learn_groups;
 use crate::error::EngineError;
 use crate::log::{LogStart, replay};
 use crate::pool::{
@@ -61,15 +62,13 @@ pub(super) async fn open_pool<R: Runtime>(node: &Rc<Node<R>>) -> Result<StartRep
     *node.coordinator.borrow_mut() = Some(Rc::clone(&coordinator));
     // First the groups of all logs: a record may refer to a group that another core's log announces, and
     // a core that takes over another's runs may open groups, in segments that must really be free.
-    let starts = log_starts(&view, checkpoint.as_ref()).await?;
-    for start in starts.clone() {
-        let _read = replay(&view, start, &mut async |record| take_group(&coordinator, record)).await?;
-    }
-    seed_cores(node, &seed, checkpoint.as_ref()).await?;
+    let checkpoint = checkpoint.as_ref();
+    let logs = learn_groups(&view, &coordinator.owner, &identified.superblock, checkpoint).await?;
+    seed_cores(node, &seed, checkpoint).await?;
     let base = node.shard()?;
     base.view.ledger.settle_pages(&extents, true);
     hold_restored(&coordinator, &base.view);
-    let replayed = replay_logs(node, &coordinator, &view, starts).await?;
+    let replayed = replay_logs(node, &coordinator, &view, logs.starts).await?;
     coordinator.owner.settle();
     coordinator.everywhere(|| Request::Start).await?;
     coordinator.owner.leave_logs();
@@ -83,7 +82,7 @@ pub(super) async fn open_pool<R: Runtime>(node: &Rc<Node<R>>) -> Result<StartRep
         missing: identified.missing.clone(),
         was_clean,
         rows_replayed: replayed.0,
-        rows_lost: replayed.1,
+        rows_lost: replayed.1 + logs.unexplained,
         epoch: facts.epoch.0,
     })
 }
@@ -240,16 +239,6 @@ fn add_counters(sum: &mut Vec<BucketCounter>, more: &[BucketCounter]) {
     }
 }
 
-/// Puts the group that a log record names into the table.
-fn take_group<R: Runtime>(coordinator: &Coordinator<R>, record: Record) -> Result<(), EngineError> {
-    if let Record::GroupOpen(descriptor) | Record::NextLogGroup(descriptor) = record
-        && !coordinator.owner.knows(&descriptor)
-    {
-        coordinator.owner.restore(OwnerGroup::opened(descriptor));
-    }
-    Ok(())
-}
-
 /// Batches on their way to their owners, and what the log says of groups.
 struct Distributor<'a, R: Runtime> {
     node: &'a Rc<Node<R>>,
@@ -288,20 +277,6 @@ impl<R: Runtime> Distributor<'_, R> {
     }
 }
 
-/// Where each log of the checkpoint goes on.
-async fn log_starts<R: Runtime>(
-    view: &Rc<PoolView<R>>,
-    checkpoint: Option<&Checkpoint>,
-) -> Result<Vec<LogStart>, EngineError> {
-    let mut starts = Vec::new();
-    let Some(checkpoint) = checkpoint else { return Ok(starts) };
-    for position in &checkpoint.logs {
-        let descriptor = view.group(position.group, position.generation).await?;
-        starts.push(LogStart { position: position.clone(), descriptor, epoch: checkpoint.epoch });
-    }
-    Ok(starts)
-}
-
 /// Reads every log behind the checkpoint; rows read, and acknowledged rows lost.
 async fn replay_logs<R: Runtime>(
     node: &Rc<Node<R>>,
@@ -322,7 +297,7 @@ async fn replay_logs<R: Runtime>(
     for start in starts {
         let read = replay(view, start, &mut async |record| router.take_batch(record).await).await?;
         rows += read.rows;
-        lost += read.findings.len() as u64;
+        lost += read.rows_lost;
         logs_end.push(read.end.0);
         coordinator.owner.resume(read.end.0, read.end.1);
     }

@@ -2,9 +2,9 @@
 //!
 //! 1. Look for a chunk header with the expected group, generation, row, epoch and sequence on any
 //!    member.
-//! 2. None: look behind for a later row of this log. There is none: this is the end (a torn last
-//!    row was never acknowledged). There is one: the row was acknowledged and is lost; name it, go
-//!    on behind it.
+//! 2. None: look behind for a later row of this log, in the rest of the group and in the groups of this log
+//!    that were opened after it. There is none: this is the end (a torn last row was never acknowledged).
+//!    There is one: the rows before it were acknowledged and are lost; count them, go on there.
 //! 3. Found: gather as many good chunks as its data needs, rebuild the data chunks that are
 //!    missing, hand out its records.
 //! 4. A link record: go on in the group that it names.
@@ -14,7 +14,7 @@
 
 use super::LogStart;
 use crate::error::EngineError;
-use crate::limits::{CHUNK_BYTES_MAX, LINK_HEIGHT_BYTES};
+use crate::limits::{LOOK_BEHIND_UNITS, ROW_BYTES_MAX};
 use crate::number::{to_u8, to_usize};
 use crate::pool::PoolView;
 use crate::rows::{GoodChunk, RowPlace, gather, good_chunk, read_chunk, rebuild, write_chunk};
@@ -27,13 +27,6 @@ use ashlar_disk_format::units::{Epoch, GroupId, Height, RowOffset};
 use futures_util::future::join_all;
 use std::rc::Rc;
 
-/// What was found in place of a row.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum RowFinding {
-    /// An acknowledged row that cannot be read any more; the log goes on behind it.
-    Lost { group: GroupId, row: RowOffset },
-}
-
 /// What a log held.
 #[derive(Debug)]
 pub(crate) struct Replayed {
@@ -41,11 +34,12 @@ pub(crate) struct Replayed {
     pub(crate) end: (GroupId, RowOffset),
     /// Rows read.
     pub(crate) rows: u64,
-    /// Damage.
-    pub(crate) findings: Vec<RowFinding>,
+    /// Acknowledged rows that cannot be read any more.
+    pub(crate) rows_lost: u64,
 }
 
 /// Where the reader stands.
+#[derive(Clone)]
 struct Cursor {
     descriptor: Rc<GroupDescriptor>,
     row: RowOffset,
@@ -56,7 +50,7 @@ struct Cursor {
 /// Reads a log and gives each record to `take`, in order.
 ///
 /// # Errors
-/// Those of `take`, and memory. Damage is not an error here but a finding.
+/// Those of `take`, and memory. Damage is not an error here: it is counted.
 pub(crate) async fn replay<R: Runtime>(
     view: &Rc<PoolView<R>>,
     start: LogStart,
@@ -68,22 +62,25 @@ pub(crate) async fn replay<R: Runtime>(
         sequence: start.position.next_sequence.0,
         epoch: start.epoch,
     };
-    let mut done = Replayed { end: (at.descriptor.group, at.row), rows: 0, findings: Vec::new() };
+    let mut done = Replayed { end: (at.descriptor.group, at.row), rows: 0, rows_lost: 0 };
     let mut last: Option<(Rc<GroupDescriptor>, RowOffset, ChunkHeader)> = None;
-    loop {
+    while start.end != Some((at.descriptor.group, at.row)) {
         let found = find_header(view, &at, at.row).await?;
         let Some(header) = found.filter(|header| header.sequence.0 == at.sequence) else {
-            let Some(later) = look_ahead(view, &at).await? else { break };
-            done.findings.push(RowFinding::Lost { group: at.descriptor.group, row: at.row });
-            at.row = later.row;
-            at.sequence = later.sequence.0;
+            let Some(later) = find_later(view, &at, &start.young).await? else { break };
+            done.rows_lost += later.sequence - at.sequence;
+            if later.descriptor.group != at.descriptor.group {
+                view.learn(Rc::clone(&later.descriptor));
+                take(Record::NextLogGroup((*later.descriptor).clone())).await?;
+            }
+            at = later;
             continue;
         };
         let Some(records) = read_records(view, &at, &header).await? else {
-            if look_ahead(view, &at).await?.is_none() {
+            if find_later(view, &at, &start.young).await?.is_none() {
                 break;
             }
-            done.findings.push(RowFinding::Lost { group: at.descriptor.group, row: at.row });
+            done.rows_lost += 1;
             at.row = at.row.after(header.height);
             at.sequence += 1;
             continue;
@@ -105,8 +102,8 @@ pub(crate) async fn replay<R: Runtime>(
             at.descriptor = descriptor;
             at.row = RowOffset(1);
         }
-        done.end = (at.descriptor.group, at.row);
     }
+    done.end = (at.descriptor.group, at.row);
     if let Some((descriptor, row, header)) = last {
         complete_row(view, &descriptor, row, &header).await?;
     }
@@ -131,32 +128,93 @@ async fn find_header<R: Runtime>(
         .map(|(member, buffer)| read_chunk(view, &at.descriptor, member, row, unit, buffer));
     let mut best: Option<ChunkHeader> = None;
     for (member, (read, chunk)) in join_all(reads).await.into_iter().enumerate() {
-        if read.is_err() {
-            continue;
-        }
-        let Ok(header) = ChunkHeader::decode(chunk.bytes()) else { continue };
-        let fits = header.expect(at.descriptor.group, at.descriptor.generation, row, to_u8(member)).is_ok()
-            && header.pool == view.facts.pool
-            && header.kind == GroupKind::Log
-            && header.shape() == at.descriptor.shape
-            && header.epoch == at.epoch;
-        if fits && best.as_ref().is_none_or(|best| header.sequence > best.sequence) {
-            best = Some(header);
-        }
+        let header = read.ok().and_then(|()| header_of(view, at, member, row, chunk.bytes()));
+        let newest = best.as_ref().map(|best| best.sequence);
+        best = header.filter(|header| Some(header.sequence) > newest).or(best);
     }
     Ok(best)
 }
 
-/// The next row of this log behind a place where none can be read, within the reach of the tallest
-/// row and the link that may follow it.
-async fn look_ahead<R: Runtime>(view: &PoolView<R>, at: &Cursor) -> Result<Option<ChunkHeader>, EngineError> {
-    let reach = (CHUNK_BYTES_MAX + LINK_HEIGHT_BYTES).div_ceil(WRITE_UNIT);
-    for step in 1..=reach {
-        let row = RowOffset(at.row.0 + step);
-        let found = find_header(view, at, row).await?;
-        if let Some(header) = found.filter(|header| header.sequence.0 > at.sequence) {
-            return Ok(Some(header));
+/// The header at the front of a chunk, when it is one of this log and mount and belongs there.
+fn header_of<R: Runtime>(
+    view: &PoolView<R>,
+    at: &Cursor,
+    member: usize,
+    row: RowOffset,
+    chunk: &[u8],
+) -> Option<ChunkHeader> {
+    let header = ChunkHeader::decode(chunk).ok()?;
+    let fits = header.expect(at.descriptor.group, at.descriptor.generation, row, to_u8(member)).is_ok()
+        && header.pool == view.facts.pool
+        && header.kind == GroupKind::Log
+        && header.shape() == at.descriptor.shape
+        && header.epoch == at.epoch;
+    fits.then_some(header)
+}
+
+/// Where this log goes on behind a place where it cannot be read: it may be the link that is lost, and
+/// everything around it.
+async fn find_later<R: Runtime>(
+    view: &PoolView<R>,
+    at: &Cursor,
+    young: &[Rc<GroupDescriptor>],
+) -> Result<Option<Cursor>, EngineError> {
+    if let Some(header) = look_behind(view, at, RowOffset(at.row.0.saturating_add(1))).await? {
+        return Ok(Some(Cursor { row: header.row, sequence: header.sequence.0, ..at.clone() }));
+    }
+    for descriptor in young.iter().filter(|one| one.generation > at.descriptor.generation) {
+        let next = Cursor { descriptor: Rc::clone(descriptor), row: RowOffset(1), ..at.clone() };
+        let first = find_header(view, &next, next.row).await?;
+        let header = match first.filter(|header| header.sequence.0 > at.sequence) {
+            Some(header) => Some(header),
+            None => look_behind(view, &next, next.row).await?,
+        };
+        if let Some(header) = header {
+            return Ok(Some(Cursor { row: header.row, sequence: header.sequence.0, ..next }));
         }
+    }
+    Ok(None)
+}
+
+/// The next row of this log in the rest of the group, from `row` on. Rows begin anywhere, so all of it is
+/// read, of as many members as hold a chunk of every row and one of which is good if the row is.
+async fn look_behind<R: Runtime>(
+    view: &PoolView<R>,
+    at: &Cursor,
+    row: RowOffset,
+) -> Result<Option<ChunkHeader>, EngineError> {
+    let unit = to_usize(u64::from(WRITE_UNIT));
+    let shape = at.descriptor.shape;
+    let members: Vec<usize> = std::iter::once(0).chain(usize::from(shape.k)..shape.members()).collect();
+    let piece = to_usize(u64::from(ROW_BYTES_MAX.div_ceil(WRITE_UNIT))).div_ceil(members.len());
+    let piece = u16::try_from(piece).unwrap_or(u16::MAX).min(LOOK_BEHIND_UNITS);
+    let mut row = row;
+    while row.bytes() < view.facts.segment_bytes {
+        let rest = (view.facts.segment_bytes - row.bytes()).div_euclid(u64::from(WRITE_UNIT));
+        let height = Height(u16::try_from(rest).unwrap_or(u16::MAX).min(piece));
+        let bytes = to_usize(u64::from(height.bytes()));
+        let buffers = view.runtime.reserve().take_many(members.len(), bytes).await?;
+        let reads = members
+            .iter()
+            .zip(buffers)
+            .map(|(&member, buffer)| read_chunk(view, &at.descriptor, member, row, height, buffer));
+        let pieces = join_all(reads).await;
+        // What lies beside a sector that cannot be read may be readable.
+        let in_part = pieces.iter().any(|(read, _)| read.is_err());
+        for (step, place) in (0..usize::from(height.0)).zip((row.0..).map(RowOffset)) {
+            let header = if in_part {
+                find_header(view, at, place).await?
+            } else {
+                let mut chunks = members.iter().zip(&pieces);
+                chunks.find_map(|(&member, (_, piece))| {
+                    header_of(view, at, member, place, &piece.bytes()[step * unit..bytes])
+                })
+            };
+            if let Some(header) = header.filter(|header| header.sequence.0 > at.sequence) {
+                return Ok(Some(header));
+            }
+        }
+        row = row.after(height);
     }
     Ok(None)
 }

@@ -55,7 +55,8 @@ impl DeviceSpace {
         u32::try_from(count).unwrap_or(u32::MAX)
     }
 
-    /// A free segment, one that was written before if there is any: it needs no preparation.
+    /// A free segment, one that was written before if there is any: it needs no preparation. The first of
+    /// its kind: recovery looks for what was opened behind a checkpoint in this order.
     fn pick(&self) -> Option<usize> {
         let free = |index: &usize| !self.used[*index];
         let all = 0..self.used.len();
@@ -237,6 +238,11 @@ impl PoolOwner {
             }
             PoolRequest::Seal { group, tail } => {
                 let mut inner = self.inner.borrow_mut();
+                if tail.0 == 0 {
+                    // Not even its headers are written: nothing may refer to it.
+                    inner.drop_group(*group);
+                    return Ok(PoolReply::Done);
+                }
                 let checkpoints = inner.checkpoints;
                 if let Some(group) = inner.groups.get_mut(group) {
                     group.open = false;
@@ -324,6 +330,11 @@ impl PoolOwner {
             live_bytes: group.live,
         };
         inner.groups.values().map(state).collect()
+    }
+
+    /// Groups that are opened from now on have at least this counter in their generation.
+    pub(crate) fn next_generation(&self) -> u64 {
+        u64::from(self.inner.borrow().next_generation)
     }
 
     /// Which segments are allocated and written once.

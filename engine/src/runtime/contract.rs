@@ -245,6 +245,10 @@ pub trait Listener: 'static {
 
 /// A connected socket. Dropping it closes it.
 pub trait Stream: 'static {
+    /// Waits until [`Stream::receive`] would not have to: bytes are there, or an end, or an error. Holds no
+    /// buffer meanwhile.
+    fn readable(&self, deadline: Monotonic) -> impl Future<Output = Result<(), NetError>>;
+
     /// Receives at least one byte into `range` of `buffer`; 0 bytes means that the peer will send
     /// no more.
     fn receive(

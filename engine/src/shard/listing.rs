@@ -5,6 +5,7 @@ use super::objects::wall_time;
 use super::state::Shard;
 use super::uploads::upload_of;
 use crate::error::EngineError;
+use crate::limits::LIST_BYTES_MAX;
 use crate::runtime::Runtime;
 use crate::types::{ListEntry, ListPage, UploadId, UploadPage, UploadQuery};
 use ashlar_disk_format::constants::NAME_BYTES_MAX;
@@ -29,7 +30,7 @@ fn seekable(marker: &[u8]) -> &[u8] {
 }
 
 impl<R: Runtime> Shard<R> {
-    /// At most `max` entries of this core's keys, in order.
+    /// At most `max` entries of this core's keys, in order; fewer where names are long.
     pub(crate) async fn list(&self, call: &ListCall) -> Result<ListPage, EngineError> {
         let query = &call.query;
         if query.prefix.len() > NAME_BYTES_MAX {
@@ -43,28 +44,32 @@ impl<R: Runtime> Shard<R> {
             scan.seek(&object_key(call.bucket, seekable(after)));
         }
         let mut page = ListPage::default();
+        let mut bytes = 0;
         while let Some(entry) = scan.next().await? {
             let (_, name) = decode_object_key(&entry.key)?;
+            let full = page.entries.len() == query.max || bytes >= LIST_BYTES_MAX;
             if query.after.as_ref().is_some_and(|after| name <= *after) {
                 continue;
             }
             if let Some(common) = common_prefix(&name, &query.prefix, query.delimiter.as_deref()) {
                 let passed = query.after.as_deref().is_some_and(|after| common <= after);
                 if !passed {
-                    if page.entries.len() == query.max {
+                    if full {
                         page.truncated = true;
                         break;
                     }
+                    bytes += common.len();
                     page.entries.push(ListEntry::Prefix(common.to_vec()));
                 }
                 let Some(next) = prefix_end(&object_prefix(call.bucket, common)) else { break };
                 scan.seek(&next);
                 continue;
             }
-            if page.entries.len() == query.max {
+            if full {
                 page.truncated = true;
                 break;
             }
+            bytes += name.len();
             let record = decode_object(&entry.value)?;
             page.entries.push(ListEntry::Object {
                 key: name,
@@ -77,7 +82,7 @@ impl<R: Runtime> Shard<R> {
         Ok(page)
     }
 
-    /// At most `max` uploads and common prefixes of this core's keys, in order.
+    /// At most `max` uploads and common prefixes of this core's keys, in order; fewer where they are long.
     pub(crate) async fn list_uploads(
         &self,
         bucket: BucketId,
@@ -94,13 +99,15 @@ impl<R: Runtime> Shard<R> {
             scan.seek(&upload_key(bucket, seekable(marker), [0; 16]));
         }
         let mut page = UploadPage::default();
+        let mut bytes = 0;
         while let Some(entry) = scan.next().await? {
             let (_, name, id) = decode_upload_key(&entry.key)?;
             let id = UploadId(id);
             if is_behind(&name, id, query) {
                 continue;
             }
-            let full = page.uploads.len() + page.prefixes.len() == query.max;
+            let count = page.uploads.len() + page.prefixes.len();
+            let full = count == query.max || bytes >= LIST_BYTES_MAX;
             if let Some(common) = common_prefix(&name, &query.prefix, query.delimiter.as_deref()) {
                 let passed = query.key_marker.as_deref().is_some_and(|marker| common <= marker);
                 if !passed {
@@ -108,6 +115,7 @@ impl<R: Runtime> Shard<R> {
                         page.truncated = true;
                         break;
                     }
+                    bytes += common.len();
                     page.next = Some((common.to_vec(), None));
                     page.prefixes.push(common.to_vec());
                 }
@@ -119,6 +127,7 @@ impl<R: Runtime> Shard<R> {
                 page.truncated = true;
                 break;
             }
+            bytes += name.len() + entry.value.len();
             page.next = Some((name.clone(), Some(id)));
             page.uploads.push(upload_of(name, id, decode_upload(&entry.value)?));
         }

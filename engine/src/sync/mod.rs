@@ -1,4 +1,4 @@
-//! Waiting inside one core: an event, a one-shot answer, a counting limit, a border between operations.
+//! Waiting inside one core: an event, a one-shot answer, a counting limit, a quota, a border between operations.
 //! None crosses threads.
 
 mod epochs;
@@ -6,8 +6,10 @@ mod epochs;
 mod event;
 mod limit;
 mod oneshot;
+mod quota;
 
 pub use epochs::{Epochs, OpGuard};
 pub use event::{Event, EventWait};
 pub use limit::{Limit, Permit};
 pub use oneshot::{Answer, AnswerTo, answer};
+pub use quota::{Quota, Share};

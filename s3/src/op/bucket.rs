@@ -59,7 +59,7 @@ impl<R: Runtime> Request<'_, R> {
     /// CreateBucket. Clients sign for the region that a bucket says it lies in, so there is only ours.
     pub(crate) async fn create_bucket(&self, name: &BucketName, exchange: &mut Exchange<'_, R>) -> Answer<R> {
         let expected = Expected::of(self.head)?;
-        let document = self.receive_document(exchange, &expected).await?;
+        let (document, _share) = self.receive_document(exchange, &expected).await?;
         let region = create_bucket(&document)?.location.unwrap_or_default();
         if !region.is_empty() && region != self.core.config.region {
             return Err(S3Error::IllegalLocationConstraintException.into());

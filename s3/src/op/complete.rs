@@ -36,8 +36,10 @@ impl<R: Runtime> Request<'_, R> {
         let id = self.engine_upload_id()?;
         let wanted = WriteCondition::of_write(self.head)?;
         // The checksum in the head is that of the object, not that of the document.
-        let document = self.receive_document(exchange, &Expected::without_checksum(self.head)?).await?;
+        let expected = Expected::without_checksum(self.head)?;
+        let (document, share) = self.receive_document(exchange, &expected).await?;
         let parts = complete_multipart_upload(&document)?;
+        drop(document);
         let etag = composite_etag(&parts)?;
         let upload = self.core.engine.upload(target.bucket, target.key_bytes(), id).await?;
         let meta = match &upload {
@@ -53,7 +55,7 @@ impl<R: Runtime> Request<'_, R> {
         let completed = engine.complete_upload(bucket, key, id, names, meta, condition(&wanted));
         Box::pin(completed).await.map_err(|error| write_failure(error, &wanted))?;
         let checksum = if upload.is_some() { checksum } else { self.completed_before(target, &etag).await? };
-        Ok(self.completed(target, &etag, checksum.as_ref()))
+        Ok(self.completed(target, &etag, checksum.as_ref()).holding(share))
     }
 
     /// What an earlier completion made, if it was of the same parts.

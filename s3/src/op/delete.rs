@@ -44,8 +44,9 @@ impl<R: Runtime> Request<'_, R> {
                 .message("Missing required header for this request: Content-MD5 OR x-amz-checksum-*")
                 .into());
         }
-        let document = self.receive_document(exchange, &expected).await?;
+        let (document, share) = self.receive_document(exchange, &expected).await?;
         let request = delete(&document)?;
+        drop(document);
         let deletions = request.objects.iter().map(|object| self.delete_one(bucket, object));
         // Several at a time share one write of the log.
         let outcomes = stream::iter(deletions).buffered(DELETIONS_AT_ONCE);
@@ -57,7 +58,7 @@ impl<R: Runtime> Request<'_, R> {
         });
         let mut answer = Vec::new();
         delete_result(&mut answer, request.is_quiet, rows);
-        Ok(Reply::document(200, answer))
+        Ok(Reply::document(200, answer).holding(share))
     }
 
     async fn delete_one(&self, bucket: &Rc<Bucket>, object: &DeleteObject) -> Result<(), S3Failure> {

@@ -7,7 +7,8 @@
 
 use crate::auth::payload::{BodyProgress, VerifiedBody};
 use crate::error::S3Error;
-use crate::limits::{DIRECT_BYTES_MIN, XML_BYTES_MAX};
+use crate::http::head::BodyFraming;
+use crate::limits::{DIRECT_BYTES_MIN, DOCUMENT_GROWTH, XML_BYTES_MAX};
 use crate::op::hashes::{Expected, Hashers, Hashes, is_worth_a_turn};
 use crate::op::refusal::Refusal;
 use crate::op::request::Request;
@@ -16,6 +17,7 @@ use crate::wire::exchange::Exchange;
 use ashlar_engine::buffer::Buffer;
 use ashlar_engine::hash::{Ends, Lanes};
 use ashlar_engine::runtime::Runtime;
+use ashlar_engine::sync::Share;
 use ashlar_engine::{Body, BodyWriter};
 use core::ops::Range;
 
@@ -166,12 +168,13 @@ impl<R: Runtime> Request<'_, R> {
         Ok((stored, hashes))
     }
 
-    /// Receives a whole XML document, and compares the hashes that came with it.
+    /// Receives a whole XML document, and compares the hashes that came with it. With it comes the heap for all that
+    /// becomes of it, to be held until its answer is sent.
     pub(crate) async fn receive_document(
         &self,
         exchange: &mut Exchange<'_, R>,
         expected: &Expected,
-    ) -> Result<Vec<u8>, Refusal> {
+    ) -> Result<(Vec<u8>, Share), Refusal> {
         let limit = u64::try_from(XML_BYTES_MAX).unwrap_or(u64::MAX);
         let mut body = match VerifiedBody::new(self.proof, self.head, limit) {
             Ok(body) => body,
@@ -180,7 +183,12 @@ impl<R: Runtime> Request<'_, R> {
             }
             Err(failure) => return Err(failure.into()),
         };
-        let _place = self.core.documents.enter().await;
+        let length = match self.head.framing() {
+            BodyFraming::None => 0,
+            BodyFraming::Length(bytes) => usize::try_from(bytes).unwrap_or(XML_BYTES_MAX).min(XML_BYTES_MAX),
+            BodyFraming::Chunked => XML_BYTES_MAX,
+        };
+        let share = self.core.document_share(length * DOCUMENT_GROWTH).await?;
         let algorithm = expected.algorithm().or(body.trailer_algorithm());
         let algorithm = algorithm.unwrap_or(ChecksumAlgorithm::Crc64Nvme);
         let mut hashers = Hashers::new(Some(algorithm), algorithm, body.hashed_by());
@@ -206,7 +214,7 @@ impl<R: Runtime> Request<'_, R> {
                     exchange.consume(consumed);
                     exchange.end_body();
                     expected.check(&hashers.finish(), body.trailer_checksum())?;
-                    return Ok(document);
+                    return Ok((document, share));
                 }
             }
         }

@@ -155,6 +155,13 @@ impl<'x, R: Runtime> Exchange<'x, R> {
         self.pace.note(u64::try_from(count).unwrap_or(u64::MAX), waited);
     }
 
+    /// Whether some of the body was not received.
+    #[must_use]
+    pub(crate) fn has_rest(&self) -> bool {
+        self.progress != BodyProgress::Whole
+            && !matches!(self.framing, BodyFraming::None | BodyFraming::Length(0))
+    }
+
     /// Ends the request's way in, before the answer is sent: true if another request may follow. A short rest of
     /// the body is read and dropped for that.
     pub(crate) async fn settle(&mut self) -> bool {

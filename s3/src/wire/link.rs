@@ -25,13 +25,12 @@ pub(crate) enum Link<R: Runtime> {
 }
 
 impl<R: Runtime> Link<R> {
-    /// Makes a connection ready for requests. Otherwise the peer was told why not, and what it still sends is for
+    /// Makes a connection ready for requests with TLS. Otherwise the peer was told why not, and what it still sends is for
     /// nobody.
     ///
     /// # Errors
     /// The socket, if there may be somebody at its other end.
-    pub(crate) async fn open(runtime: &R, stream: R::Stream, tls: Option<Tls>) -> Result<Self, Option<Self>> {
-        let Some(tls) = tls else { return Ok(Self::Plain(stream)) };
+    pub(crate) async fn open(runtime: &R, stream: R::Stream, tls: Tls) -> Result<Self, Option<Self>> {
         let Ok(stream) = TlsStream::new(runtime.clone(), stream, &tls) else { return Err(None) };
         let stream = Box::new(stream);
         match Box::pin(stream.shake_hands()).await {
@@ -81,6 +80,17 @@ impl<R: Runtime> Link<R> {
         match self {
             Self::Plain(_) => {}
             Self::Tls(stream) => stream.finish().await,
+        }
+    }
+
+    /// Waits until there is something to receive, without a buffer for it.
+    ///
+    /// # Errors
+    /// The connection is gone, or the time is up.
+    pub(crate) async fn readable(&self, deadline: Monotonic) -> Result<(), WireFault> {
+        match self {
+            Self::Plain(stream) => Ok(stream.readable(deadline).await?),
+            Self::Tls(stream) => stream.readable(deadline).await,
         }
     }
 

@@ -5,5 +5,6 @@ pub(crate) mod exchange;
 pub(crate) mod window;
 pub(crate) mod link;
 pub(crate) mod tls;
+pub(crate) mod crowd;
 pub(crate) mod pace;
 pub(crate) mod fault;

@@ -14,7 +14,7 @@ pub(crate) struct Pace {
 
 /// Time that so many bytes may take at the lowest rate.
 #[must_use]
-pub(crate) fn allowance(bytes: u64) -> Duration {
+fn allowance(bytes: u64) -> Duration {
     Duration::from_secs(bytes.div_ceil(BODY_BYTES_PER_SECOND_MIN))
 }
 
@@ -26,7 +26,14 @@ impl Pace {
         now.after(left.min(SILENCE_MAX))
     }
 
-    /// Notes `bytes` that came after a wait.
+    /// When the peer must have taken the next `bytes`, if they are sent from `now` on.
+    #[must_use]
+    pub(crate) fn deadline_to_send(&self, now: Monotonic, bytes: u64) -> Monotonic {
+        let left = (BODY_GRACE + allowance(self.bytes.saturating_add(bytes))).saturating_sub(self.waited);
+        now.after(left.min(SILENCE_MAX + allowance(bytes)))
+    }
+
+    /// Notes `bytes` that came, or were taken, after a wait.
     pub(crate) fn note(&mut self, bytes: u64, waited: Duration) {
         self.bytes = self.bytes.saturating_add(bytes);
         self.waited = self.waited.saturating_add(waited);
@@ -47,6 +54,15 @@ mod tests {
         assert_eq!(pace.deadline(now), now.after(Duration::from_secs(2)));
         pace.note(1, Duration::from_secs(29));
         assert_eq!(pace.deadline(now), now);
+    }
+
+    #[test]
+    fn who_takes_each_piece_late_runs_out_of_time() {
+        let now = Monotonic::default();
+        let mut pace = Pace::default();
+        assert_eq!(pace.deadline_to_send(now, 64 * 1024), now.after(Duration::from_secs(34)));
+        pace.note(64 * 1024, Duration::from_secs(33));
+        assert_eq!(pace.deadline_to_send(now, 64 * 1024), now.after(Duration::from_secs(5)));
     }
 
     #[test]

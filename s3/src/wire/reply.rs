@@ -2,15 +2,16 @@
 
 use crate::http::response::{ResponseError, ResponseHead, ResponseIdentity};
 use crate::limits::{
-    DOCUMENT_BUFFER_BYTES, IDLE_BUFFER_BYTES, RESPONSE_HEAD_BYTES_MAX, SEND_BYTES_MIN, SILENCE_MAX,
+    DOCUMENT_BUFFER_BYTES, DOCUMENT_HEAD_BYTES, IDLE_BUFFER_BYTES, RESPONSE_HEAD_BYTES_MAX, SEND_BYTES_MIN,
 };
 use crate::wire::fault::WireFault;
 use crate::wire::link::Link;
-use crate::wire::pace::allowance;
+use crate::wire::pace::Pace;
 use arrayvec::ArrayString;
 use ashlar_engine::ObjectReader;
 use ashlar_engine::buffer::{Buffer, BufferSlice};
 use ashlar_engine::runtime::{Runtime, SendParts};
+use ashlar_engine::sync::Share;
 use jiff::Timestamp;
 use std::borrow::Cow;
 
@@ -20,6 +21,8 @@ pub(crate) struct Reply<R: Runtime> {
     status: u16,
     headers: Vec<(Cow<'static, str>, HeaderValue)>,
     body: ReplyBody<R>,
+    /// What of the heap the document takes.
+    share: Option<Share>,
 }
 
 /// A header's value.
@@ -109,13 +112,18 @@ impl<R: Runtime> Reply<R> {
     /// A reply without a body and without a length, as 204 and 304 demand.
     #[must_use]
     pub(crate) fn absent(status: u16) -> Self {
-        Self { status, headers: Vec::with_capacity(USUAL_HEADER_COUNT), body: ReplyBody::Absent }
+        Self { status, headers: Vec::with_capacity(USUAL_HEADER_COUNT), body: ReplyBody::Absent, share: None }
     }
 
     /// A reply whose body would have so many bytes, and has none: to HEAD, or with zero.
     #[must_use]
     pub(crate) fn of_length(status: u16, bytes: u64) -> Self {
-        Self { status, headers: Vec::with_capacity(USUAL_HEADER_COUNT), body: ReplyBody::Length(bytes) }
+        Self {
+            status,
+            headers: Vec::with_capacity(USUAL_HEADER_COUNT),
+            body: ReplyBody::Length(bytes),
+            share: None,
+        }
     }
 
     /// A reply with an XML document.
@@ -125,6 +133,7 @@ impl<R: Runtime> Reply<R> {
             status,
             headers: Vec::with_capacity(USUAL_HEADER_COUNT),
             body: ReplyBody::Document(document),
+            share: None,
         };
         reply.with("Content-Type", "application/xml")
     }
@@ -136,6 +145,7 @@ impl<R: Runtime> Reply<R> {
             status,
             headers: Vec::with_capacity(USUAL_HEADER_COUNT),
             body: ReplyBody::Object(Box::new(reader), bytes),
+            share: None,
         }
     }
 
@@ -153,6 +163,17 @@ impl<R: Runtime> Reply<R> {
             Some((_, present)) => *present = value,
             None => self.headers.push((name, value)),
         }
+    }
+
+    /// The same reply, which holds the heap that its document takes until that is sent.
+    #[must_use]
+    pub(crate) fn holding(mut self, mut share: Share) -> Self {
+        share.resize(match &self.body {
+            ReplyBody::Document(document) => document.capacity(),
+            ReplyBody::Absent | ReplyBody::Length(_) | ReplyBody::Object(..) => 0,
+        });
+        self.share = Some(share);
+        self
     }
 
     /// The same reply as HEAD gets it: with the length of the body, without the body.
@@ -203,26 +224,34 @@ impl<R: Runtime> Reply<R> {
         identity: ResponseIdentity<'_>,
     ) -> Result<(), SendFault> {
         let (buffer, length) = self.place_head(runtime, identity).await?;
+        let outlet = Outlet { runtime, link, pace: Pace::default() };
         match self.body {
             ReplyBody::Absent | ReplyBody::Length(_) => {
-                send_parts(runtime, link, [BufferSlice::of(buffer, 0..length)]).await
+                let mut outlet = outlet;
+                outlet.send(SendParts::from_iter([BufferSlice::of(buffer, 0..length)]), true).await
             }
-            ReplyBody::Document(document) => send_document(runtime, link, buffer, length, &document).await,
+            ReplyBody::Document(document) => {
+                outlet.send_document(buffer, length, (document, self.share)).await
+            }
             ReplyBody::Object(reader, bytes) => {
-                let head = BufferSlice::of(buffer, 0..length);
-                send_object(runtime, link, head, *reader, bytes).await
+                outlet.send_object(BufferSlice::of(buffer, 0..length), *reader, bytes).await
             }
         }
     }
 
-    /// The head in a buffer of its own, the smallest that holds it.
+    /// The head in a buffer of its own, the smallest that holds it, and the document behind it if that is short.
     async fn place_head(
         &self,
         runtime: &R,
         identity: ResponseIdentity<'_>,
     ) -> Result<(Buffer, usize), SendFault> {
         let mut fault = ResponseError::IllegalByte;
-        for bytes in [IDLE_BUFFER_BYTES, RESPONSE_HEAD_BYTES_MAX] {
+        let is_long = match &self.body {
+            ReplyBody::Document(document) => document.len() + DOCUMENT_HEAD_BYTES > IDLE_BUFFER_BYTES,
+            ReplyBody::Absent | ReplyBody::Length(_) | ReplyBody::Object(..) => false,
+        };
+        let sizes = [IDLE_BUFFER_BYTES, RESPONSE_HEAD_BYTES_MAX];
+        for bytes in sizes.into_iter().skip(usize::from(is_long)) {
             let taken = runtime.arena().take(bytes).await;
             let mut buffer = taken.map_err(|error| SendFault::Wire(error.into()))?;
             match self.write_head(buffer.bytes_mut(), identity) {
@@ -235,77 +264,88 @@ impl<R: Runtime> Reply<R> {
     }
 }
 
-async fn send_parts<R: Runtime, const N: usize>(
-    runtime: &R,
-    link: &Link<R>,
-    slices: [BufferSlice; N],
-) -> Result<(), SendFault> {
-    let parts = slices.into_iter().filter(|slice| !slice.is_empty()).collect();
-    send_all(runtime, link, parts).await
+/// The way out of one reply. A peer that takes it too slowly is cut: it holds memory that others wait for.
+struct Outlet<'o, R: Runtime> {
+    runtime: &'o R,
+    link: &'o Link<R>,
+    pace: Pace,
 }
 
-async fn send_all<R: Runtime>(runtime: &R, link: &Link<R>, parts: SendParts) -> Result<(), SendFault> {
-    let bytes: usize = parts.iter().map(BufferSlice::len).sum();
-    let time = SILENCE_MAX + allowance(u64::try_from(bytes).unwrap_or(u64::MAX));
-    link.send(parts, runtime.now().after(time)).await.map_err(SendFault::Wire)
-}
-
-/// Behind the head as much of the document as its buffer holds, then the rest in pieces.
-async fn send_document<R: Runtime>(
-    runtime: &R,
-    link: &Link<R>,
-    mut buffer: Buffer,
-    head_bytes: usize,
-    document: &[u8],
-) -> Result<(), SendFault> {
-    let room = buffer.capacity() - head_bytes;
-    let (first, rest) = document.split_at_checked(room).unwrap_or((document, b""));
-    let end = head_bytes + first.len();
-    if let Some(place) = buffer.bytes_mut().get_mut(head_bytes..end) {
-        place.copy_from_slice(first);
+impl<R: Runtime> Outlet<'_, R> {
+    async fn send(&mut self, parts: SendParts, is_last: bool) -> Result<(), SendFault> {
+        let bytes: usize = parts.iter().map(BufferSlice::len).sum();
+        let bytes = u64::try_from(bytes).unwrap_or(u64::MAX);
+        let now = self.runtime.now();
+        self.link.send(parts, self.pace.deadline_to_send(now, bytes)).await.map_err(SendFault::Wire)?;
+        if !is_last {
+            self.pace.note(bytes, self.runtime.now().since(now));
+        }
+        Ok(())
     }
-    send_parts(runtime, link, [BufferSlice::of(buffer, 0..end)]).await?;
-    for piece in rest.chunks(DOCUMENT_BUFFER_BYTES) {
-        let taken = runtime.arena().take(piece.len()).await;
-        let mut buffer = taken.map_err(|error| SendFault::Wire(error.into()))?;
-        if let Some(place) = buffer.bytes_mut().get_mut(..piece.len()) {
-            place.copy_from_slice(piece);
-        }
-        send_parts(runtime, link, [BufferSlice::of(buffer, 0..piece.len())]).await?;
-    }
-    Ok(())
-}
 
-/// The head waits for the first bytes: as long as it is not sent, a failure can still be told. Short slices go
-/// together, because a send costs more than their bytes.
-async fn send_object<R: Runtime>(
-    runtime: &R,
-    link: &Link<R>,
-    head: BufferSlice,
-    mut reader: ObjectReader<R>,
-    bytes: u64,
-) -> Result<(), SendFault> {
-    let mut left = bytes;
-    let mut fault = SendFault::Unreadable;
-    let mut parts = SendParts::from_iter([head]);
-    loop {
-        let mut gathered = 0;
-        // Behind bytes that are held, only those are waited for that have their memory already.
-        while left > 0
-            && gathered < SEND_BYTES_MIN
-            && !parts.is_full()
-            && (gathered == 0 || reader.is_reading())
-        {
-            let Ok(Some(slice)) = reader.next().await else { return Err(fault) };
-            let length = u64::try_from(slice.len()).unwrap_or(u64::MAX);
-            left = left.checked_sub(length).ok_or(fault)?;
-            gathered += slice.len();
-            parts.push(slice);
+    /// Behind the head as much of the document as its buffer holds, then the rest in pieces. What is in buffers to
+    /// its end is on the heap no more while the peer is waited for.
+    async fn send_document(
+        mut self,
+        mut buffer: Buffer,
+        head_bytes: usize,
+        (document, share): (Vec<u8>, Option<Share>),
+    ) -> Result<(), SendFault> {
+        let length = document.len();
+        let mut held = Some((document, share));
+        let (mut start, mut sent) = (head_bytes, 0);
+        while let Some((document, _)) = &held {
+            let rest = document.get(sent..).unwrap_or_default();
+            let piece = rest.get(..buffer.capacity() - start).unwrap_or(rest);
+            let end = start + piece.len();
+            if let Some(place) = buffer.bytes_mut().get_mut(start..end) {
+                place.copy_from_slice(piece);
+            }
+            sent += piece.len();
+            if sent == length {
+                held = None;
+            }
+            self.send(SendParts::from_iter([BufferSlice::of(buffer, 0..end)]), sent == length).await?;
+            if sent == length {
+                break;
+            }
+            let taken = self.runtime.arena().take((length - sent).min(DOCUMENT_BUFFER_BYTES)).await;
+            buffer = taken.map_err(|error| SendFault::Wire(error.into()))?;
+            start = 0;
         }
-        send_all(runtime, link, core::mem::take(&mut parts)).await?;
-        if left == 0 {
-            return Ok(());
+        Ok(())
+    }
+
+    /// The head waits for the first bytes: as long as it is not sent, a failure can still be told. Short slices go
+    /// together, because a send costs more than their bytes.
+    async fn send_object(
+        mut self,
+        head: BufferSlice,
+        mut reader: ObjectReader<R>,
+        bytes: u64,
+    ) -> Result<(), SendFault> {
+        let mut left = bytes;
+        let mut fault = SendFault::Unreadable;
+        let mut parts = SendParts::from_iter([head]);
+        loop {
+            let mut gathered = 0;
+            // Behind bytes that are held, only those are waited for that have their memory already.
+            while left > 0
+                && gathered < SEND_BYTES_MIN
+                && !parts.is_full()
+                && (gathered == 0 || reader.is_reading())
+            {
+                let Ok(Some(slice)) = reader.next().await else { return Err(fault) };
+                let length = u64::try_from(slice.len()).unwrap_or(u64::MAX);
+                left = left.checked_sub(length).ok_or(fault)?;
+                gathered += slice.len();
+                parts.push(slice);
+            }
+            self.send(core::mem::take(&mut parts), left == 0).await?;
+            if left == 0 {
+                return Ok(());
+            }
+            fault = SendFault::CutShort;
         }
-        fault = SendFault::CutShort;
     }
 }

@@ -57,6 +57,19 @@ impl Window {
         }
     }
 
+    /// Bytes of the buffer, if there is one.
+    #[must_use]
+    pub(crate) fn capacity(&self) -> usize {
+        self.buffer.as_ref().map_or(0, Buffer::capacity)
+    }
+
+    /// Gives the buffer back if nothing is in it.
+    pub(crate) fn release(&mut self) {
+        if self.is_empty() {
+            *self = Self::default();
+        }
+    }
+
     /// Makes room for at least one byte more. At most `bytes_max` bytes are ever held.
     ///
     /// # Errors

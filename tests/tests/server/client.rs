@@ -303,6 +303,17 @@ impl Client {
         }
     }
 
+    /// Reads what comes until the connection ends; how many bytes that was.
+    pub(crate) async fn read_to_end(&mut self) -> usize {
+        while self.more().await {}
+        self.received.len()
+    }
+
+    /// The first bytes of what was received and is not used yet.
+    pub(crate) fn received_text(&self, bytes: usize) -> String {
+        String::from_utf8_lossy(&self.received[..self.received.len().min(bytes)]).into_owned()
+    }
+
     async fn more(&mut self) -> bool {
         if let Some(tls) = &mut self.tls {
             let piece = tls.receive(&self.stream).await;

@@ -8,4 +8,5 @@ mod listing;
 mod multipart;
 mod objects;
 mod rig;
+mod slow;
 mod tls;

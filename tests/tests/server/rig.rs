@@ -45,11 +45,13 @@ impl World {
     }
 }
 
-fn config(disks: &[SimDisk], seed: u64) -> SimConfig {
+const ARENA_BYTES: usize = 32 << 20;
+
+fn config(disks: &[SimDisk], seed: u64, arena_bytes: usize) -> SimConfig {
     SimConfig {
         seed,
         cores: CORES,
-        arena_bytes: 32 << 20,
+        arena_bytes,
         reserve_bytes: 16 << 20,
         disks: disks.to_vec(),
         ..SimConfig::default()
@@ -58,7 +60,7 @@ fn config(disks: &[SimDisk], seed: u64) -> SimConfig {
 
 fn new_pool() -> Vec<SimDisk> {
     let disks: Vec<SimDisk> = (0..3).map(|number| SimDisk::flash(&format!("d{number}"), 4 << 30)).collect();
-    let sim = Sim::new(SimConfig { cores: 1, ..config(&disks, 0) });
+    let sim = Sim::new(SimConfig { cores: 1, ..config(&disks, 0, ARENA_BYTES) });
     sim.run(|runtime| async move {
         let shape = CodeShape::new(2, 1).unwrap();
         let options = CreateOptions { name: "test".to_owned(), shape, segment_bytes: None };
@@ -88,12 +90,21 @@ pub(crate) fn run_seeded<F: Future<Output = ()> + 'static>(
     settings: ServerConfig,
     scenario: impl FnOnce(World) -> F + 'static,
 ) {
-    run_boxed(seed, settings, Box::new(|world| scenario(world).boxed_local()));
+    run_boxed(seed, ARENA_BYTES, settings, Box::new(|world| scenario(world).boxed_local()));
 }
 
-fn run_boxed(seed: u64, settings: ServerConfig, scenario: Scenario) {
+/// The same with buffers of so many bytes on each core.
+pub(crate) fn run_small<F: Future<Output = ()> + 'static>(
+    arena_bytes: usize,
+    scenario: impl FnOnce(World) -> F + 'static,
+) {
+    let settings = ServerConfig::new(REGION);
+    run_boxed(0, arena_bytes, settings, Box::new(|world| scenario(world).boxed_local()));
+}
+
+fn run_boxed(seed: u64, arena_bytes: usize, settings: ServerConfig, scenario: Scenario) {
     let disks = new_pool();
-    let sim = Sim::new(config(&disks, seed));
+    let sim = Sim::new(config(&disks, seed, arena_bytes));
     let control = sim.control();
     let stop: Rc<dyn Fn()> = Rc::new(move || control.request_shutdown());
     let served = Rc::new(RefCell::new(Vec::new()));

@@ -32,6 +32,8 @@ pub(super) enum Held {
     Receive(Buffer, Rc<Socket>),
     /// The memory, the vectors and the socket of a send.
     Send(Box<SendState>),
+    /// The socket that is waited for.
+    Watch(#[expect(dead_code, reason = "held until the kernel has finished with it")] Rc<Socket>),
     /// The listening socket of an accept, whose result is a new descriptor.
     Accept(Rc<Socket>),
 }
@@ -46,7 +48,7 @@ impl Held {
                 }
                 drop(listener);
             }
-            Self::Nothing | Self::Buffer(_) | Self::Receive(..) | Self::Send(_) => {}
+            Self::Nothing | Self::Buffer(_) | Self::Receive(..) | Self::Send(_) | Self::Watch(_) => {}
         }
     }
 }

@@ -170,7 +170,18 @@ fn moved(result: i32, late: bool) -> Result<usize, NetError> {
     })
 }
 
+/// What a connection has to say that waits to be read: bytes, or that there will be no more. Errors are told
+/// unasked.
+const READABLE: u32 = 0x0001 | 0x2000;
+const _: () = assert!(libc::POLLIN == 0x0001 && libc::POLLRDHUP == 0x2000);
+
 impl Stream for GlommioStream {
+    async fn readable(&self, deadline: Monotonic) -> Result<(), NetError> {
+        let entry = opcode::PollAdd::new(types::Fd(self.socket.raw()), READABLE).build();
+        let (result, _held, late) = self.run(entry, Held::Watch(Rc::clone(&self.socket)), deadline).await;
+        moved(result, late).map(|_events| ())
+    }
+
     async fn receive(
         &self,
         buffer: Buffer,

@@ -30,6 +30,11 @@ impl Incoming {
         self.buffer.is_none() && !(self.plain.is_empty() && self.cipher.is_empty())
     }
 
+    /// Whether nothing was received that was not taken.
+    pub(super) fn is_empty(&self) -> bool {
+        self.plain.is_empty() && self.cipher.is_empty()
+    }
+
     /// The first byte of the ciphertext.
     pub(super) fn first(&self) -> Option<u8> {
         self.cipher_bytes().first().copied()

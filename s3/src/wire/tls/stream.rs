@@ -151,6 +151,14 @@ impl<R: Runtime> TlsStream<R> {
         Ok(buffer)
     }
 
+    /// Waits until there may be plaintext; see [`crate::wire::link::Link::readable`].
+    pub(crate) async fn readable(&self, deadline: Monotonic) -> Result<(), WireFault> {
+        if self.session.borrow().incoming.is_empty() {
+            self.stream.readable(deadline).await?;
+        }
+        Ok(())
+    }
+
     /// Receives plaintext; see [`crate::wire::link::Link::receive`].
     pub(crate) async fn receive(
         &self,

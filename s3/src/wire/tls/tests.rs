@@ -157,7 +157,7 @@ fn run<C, S>(
             // The first one only found out that somebody listens.
             drop(listener.accept().await.unwrap());
             let stream = listener.accept().await.unwrap();
-            let opened = Link::open(&runtime, stream, Some(tls)).await;
+            let opened = Link::open(&runtime, stream, tls).await;
             if let Err(Some(refused)) = &opened {
                 assert!(matches!(refused, Link::Plain(_)));
                 linger(&runtime, refused, Window::default()).await;

@@ -69,7 +69,7 @@ fn show(checkpoint: &Checkpoint, report: &mut Report) {
             ("epoch", Node::number(checkpoint.epoch.0)),
             ("sequence", Node::number(checkpoint.sequence)),
             ("next run", Node::number(checkpoint.next_run)),
-            ("next bucket", Node::number(checkpoint.next_bucket)),
+            ("next generation", Node::number(checkpoint.next_generation)),
         ]),
     );
     let logs = checkpoint.logs.iter().map(|log| {

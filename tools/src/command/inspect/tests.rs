@@ -274,7 +274,7 @@ fn checkpoint() -> Checkpoint {
         groups: vec![state],
         prepared: vec![],
         next_run: 8,
-        next_bucket: 2,
+        next_generation: 2,
     }
 }
 

@@ -36,6 +36,7 @@ pub(super) struct Plan {
     pub(super) domains: Vec<String>,
     pub(super) tls: Option<Certificates>,
     pub(super) engine: EngineOptions,
+    pub(super) document_bytes: usize,
     pub(super) cores: u16,
 }
 
@@ -171,6 +172,7 @@ async fn serve_core(
     }
     let mut config = ServerConfig::new(&plan.region).with_key(&plan.keys.access_key, &plan.keys.secret_key);
     config.base_domains.clone_from(&plan.domains);
+    config.document_bytes = plan.document_bytes;
     if let Some(certificates) = &plan.tls {
         config = config.with_tls(certificates.tls.clone());
     }

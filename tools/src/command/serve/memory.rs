@@ -16,12 +16,13 @@ const PAGE_CACHE_BYTES_MAX: u64 = 64 << 20;
 pub(super) struct Share {
     pub(super) arena_bytes: usize,
     pub(super) reserve_bytes: usize,
+    pub(super) document_bytes: usize,
     pub(super) engine: EngineOptions,
 }
 
-/// Divides `budget` bytes among `cores`: nine sixteenths of each share for request buffers, an eighth for
-/// log, index and repair, three memtables of a thirty-second each, a sixteenth for index pages and another
-/// for small bodies; the rest for connections and filters.
+/// Divides `budget` bytes among `cores`: half of each share for request buffers, an eighth for log, index and
+/// repair, three memtables of a thirty-second each, a sixteenth each for index pages, for small bodies and for
+/// documents; the rest for connections and filters.
 ///
 /// # Errors
 /// The budget that so many cores need, bytes.
@@ -37,8 +38,9 @@ pub(super) fn share(budget: u64, cores: usize) -> Result<Share, u64> {
     // Regions are rounded up to 2 MiB by the runtime, so they are rounded down here.
     let whole = |value: u64| bytes(value - value.rem_euclid(2 << 20));
     Ok(Share {
-        arena_bytes: whole(9 * sixteenth),
+        arena_bytes: whole(8 * sixteenth),
         reserve_bytes: whole(eighth.clamp(RESERVE_BYTES_MIN, RESERVE_BYTES_MAX)),
+        document_bytes: bytes(sixteenth),
         engine: EngineOptions {
             memtable_bytes: bytes(core.div_euclid(32).min(MEMTABLE_BYTES_MAX)),
             page_cache_bytes: bytes(sixteenth.min(PAGE_CACHE_BYTES_MAX)),
@@ -59,6 +61,7 @@ mod tests {
             let share = share(budget, cores).unwrap();
             let core = share.arena_bytes
                 + share.reserve_bytes
+                + share.document_bytes
                 + 3 * share.engine.memtable_bytes
                 + share.engine.page_cache_bytes
                 + share.engine.block_cache_bytes;

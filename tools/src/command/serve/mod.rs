@@ -151,6 +151,7 @@ fn run(options: ServeOptions) -> Result<(), ServeError> {
         domains: options.domains,
         tls,
         engine: share.engine,
+        document_bytes: share.document_bytes,
         cores,
     }));
     let config = LaunchConfig {

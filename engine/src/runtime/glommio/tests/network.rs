@@ -42,6 +42,38 @@ where
 }
 
 #[test]
+fn readable_holds_no_buffer_and_waits_for_bytes_or_the_end() {
+    let server = |runtime: GlommioRuntime, stream: GlommioStream| async move {
+        let all = runtime.arena().available();
+        let soon = runtime.now().after(Duration::from_millis(30));
+        assert_eq!(stream.readable(soon).await, Err(NetError::TimedOut));
+        send_byte(&runtime, &stream).await;
+        assert_eq!(stream.readable(NEVER).await, Ok(()));
+        assert_eq!(runtime.arena().available(), all, "nothing is held");
+        // As often as asked: nothing was taken.
+        assert_eq!(stream.readable(NEVER).await, Ok(()));
+        let buffer = runtime.arena().take(4096).await.unwrap();
+        let (received, buffer) = stream.receive(buffer, 0..4096, NEVER).await;
+        assert_eq!((received, &buffer.bytes()[..5]), (Ok(5), &b"hello"[..]));
+        send_byte(&runtime, &stream).await;
+        assert_eq!(stream.readable(NEVER).await, Ok(()));
+        assert_eq!(stream.receive(buffer, 0..4096, NEVER).await.0, Ok(0));
+    };
+    serve(server, |mut client| {
+        let mut byte = [0];
+        client.read_exact(&mut byte).unwrap();
+        client.write_all(b"hello").unwrap();
+        client.read_exact(&mut byte).unwrap();
+    });
+}
+
+async fn send_byte(runtime: &GlommioRuntime, stream: &GlommioStream) {
+    let buffer = runtime.arena().take(1).await.unwrap();
+    let parts = std::iter::once(BufferSlice::of(buffer, 0..1)).collect();
+    stream.send(parts, NEVER).await.unwrap();
+}
+
+#[test]
 fn bytes_are_echoed() {
     let server = |runtime: GlommioRuntime, stream: GlommioStream| async move {
         loop {

@@ -112,6 +112,18 @@ impl Link {
         }
     }
 
+    /// Waits until there is something to receive.
+    pub(crate) async fn readable(&self, end: usize, deadline: Monotonic) -> Result<(), NetError> {
+        let pipe = &self.pipes[1 - end];
+        loop {
+            let changed = pipe.changed.wait();
+            if !pipe.arrived.borrow().is_empty() || pipe.ended.get() || self.reset.get() {
+                return Ok(());
+            }
+            self.wait(changed, deadline).await?;
+        }
+    }
+
     /// `end` sends no more.
     pub(crate) fn finish(self: &Rc<Self>, end: usize) {
         let link = Rc::clone(self);

@@ -66,6 +66,10 @@ impl SimStream {
 }
 
 impl Stream for SimStream {
+    async fn readable(&self, deadline: Monotonic) -> Result<(), NetError> {
+        self.link.readable(self.end, deadline).await
+    }
+
     async fn receive(
         &self,
         mut buffer: Buffer,

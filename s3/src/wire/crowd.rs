@@ -1,0 +1,152 @@
+//! Memory that heads of requests hold: of connections that wait for one, of those of which one has begun to come, and of
+//! those that are being answered. Anybody may open many of them, so each kind has a bounded part of the buffers.
+//! Whatever is left answers the requests that were let in.
+
+use crate::limits::{CROWD_SHARE, CROWDED_MAX, HEAD_BYTES_MAX, IDLE_BUFFER_BYTES, REQUEST_SHARE};
+use ashlar_engine::runtime::Monotonic;
+use ashlar_engine::sync::{Answer, AnswerTo, Quota, Share, answer};
+use core::cell::{Cell, RefCell};
+use std::collections::BTreeMap;
+
+/// One core's connections without a proven request.
+#[derive(Debug)]
+pub(crate) struct Crowd {
+    idle: Cell<usize>,
+    idle_max: usize,
+    lingering: RefCell<BTreeMap<u64, (Monotonic, AnswerTo<()>)>>,
+    lingering_max: usize,
+    next: Cell<u64>,
+    admitted: Quota,
+}
+
+/// A buffer that an idle connection may hold.
+#[derive(Debug)]
+pub(crate) struct IdlePlace<'c>(&'c Crowd);
+
+/// Buffers held for a peer that takes its time.
+#[derive(Debug)]
+pub(crate) struct Lingering<'c> {
+    crowd: &'c Crowd,
+    number: u64,
+    cut: Answer<()>,
+}
+
+impl Crowd {
+    /// Bounds for buffers of `arena_bytes` in all.
+    #[must_use]
+    pub(crate) fn new(arena_bytes: usize) -> Self {
+        let part = arena_bytes.div_euclid(CROWD_SHARE);
+        Self {
+            idle: Cell::new(0),
+            idle_max: part.div_euclid(IDLE_BUFFER_BYTES),
+            lingering: RefCell::default(),
+            // A head may grow while it comes, and a rest that is dropped has a buffer of its own.
+            lingering_max: part.div_euclid(HEAD_BYTES_MAX + IDLE_BUFFER_BYTES).max(1),
+            next: Cell::new(0),
+            admitted: Quota::new(arena_bytes.div_euclid(REQUEST_SHARE).max(HEAD_BYTES_MAX)),
+        }
+    }
+
+    /// Lets a request with a head of so many bytes in, in turn. Whoever waits holds no buffer, or one that is bounded
+    /// in another way: those that are let in need more to be answered, and nobody else may take that.
+    pub(crate) async fn admit(&self, bytes: usize) -> Share {
+        self.admitted.take(bytes).await
+    }
+
+    /// A place for a connection that waits with a buffer; without one it waits for the socket to become readable.
+    #[must_use]
+    pub(crate) fn idle_place(&self) -> Option<IdlePlace<'_>> {
+        if self.idle.get() >= self.idle_max {
+            return None;
+        }
+        self.idle.set(self.idle.get() + 1);
+        Some(IdlePlace(self))
+    }
+
+    /// A place for a peer that keeps us waiting from `now` on. There is always one; if there are many, the one that
+    /// waits the longest is cut, unless that is not long yet.
+    #[must_use]
+    pub(crate) fn linger(&self, now: Monotonic) -> Lingering<'_> {
+        let number = self.next.get();
+        self.next.set(number + 1);
+        let (to, cut) = answer();
+        self.lingering.borrow_mut().insert(number, (now, to));
+        let longest = {
+            let mut lingering = self.lingering.borrow_mut();
+            let is_crowded = self.is_crowded_by(lingering.len());
+            let first = lingering.first_entry().filter(|first| first.get().0.after(CROWDED_MAX) <= now);
+            first.filter(|_| is_crowded).map(|first| first.remove())
+        };
+        if let Some((_, to)) = longest {
+            to.send(());
+        }
+        Lingering { crowd: self, number, cut }
+    }
+
+    /// So many linger that none may do so for long.
+    #[must_use]
+    pub(crate) fn is_crowded(&self) -> bool {
+        self.is_crowded_by(self.lingering.borrow().len())
+    }
+
+    const fn is_crowded_by(&self, count: usize) -> bool {
+        count > self.lingering_max
+    }
+}
+
+impl Lingering<'_> {
+    /// Resolves when others need the place.
+    pub(crate) fn cut(&mut self) -> &mut Answer<()> {
+        &mut self.cut
+    }
+}
+
+impl Drop for IdlePlace<'_> {
+    fn drop(&mut self) {
+        self.0.idle.set(self.0.idle.get() - 1);
+    }
+}
+
+impl Drop for Lingering<'_> {
+    fn drop(&mut self) {
+        self.crowd.lingering.borrow_mut().remove(&self.number);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{CROWDED_MAX, Crowd, Monotonic};
+    use futures_util::FutureExt as _;
+
+    #[test]
+    fn idle_places_are_bounded_and_come_back() {
+        let crowd = Crowd::new(8 * 2 * 4096);
+        let first = crowd.idle_place();
+        let second = crowd.idle_place();
+        assert!(first.is_some() && second.is_some());
+        assert!(crowd.idle_place().is_none());
+        drop(first);
+        assert!(crowd.idle_place().is_some());
+    }
+
+    #[test]
+    fn who_lingers_longest_makes_room() {
+        let crowd = Crowd::new(8 * 2 * 20 * 1024);
+        let start = Monotonic::default();
+        let mut first = crowd.linger(start);
+        let mut second = crowd.linger(start);
+        assert!(!crowd.is_crowded());
+        let third = crowd.linger(start);
+        assert!(crowd.is_crowded() && first.cut().now_or_never().is_none(), "none did so for long");
+        drop(third);
+        let late = start.after(CROWDED_MAX);
+        let third = crowd.linger(late);
+        assert!(first.cut().now_or_never().is_some());
+        assert!(second.cut().now_or_never().is_none());
+        drop(third);
+        let third = crowd.linger(late);
+        assert!(second.cut().now_or_never().is_none());
+        drop(third);
+        drop(first);
+    }
+}
