@@ -1,5 +1,6 @@
 //! What carries a connection's bytes. An enum and no trait object: which of its ways a connection goes is known once,
-//! and the plain way costs one comparison.
+//! and the plain way costs one comparison. What waits for TLS is boxed: otherwise every plain connection would have room
+//! for it.
 
 use crate::limits::LINGER_MAX;
 use crate::tls::Tls;
@@ -31,10 +32,16 @@ impl<R: Runtime> Link<R> {
     /// # Errors
     /// The socket, if there may be somebody at its other end.
     pub(crate) async fn open(runtime: &R, stream: R::Stream, tls: Option<Tls>) -> Result<Self, Option<Self>> {
-        let Some(tls) = tls else { return Ok(Self::Plain(stream)) };
+        match tls {
+            None => Ok(Self::Plain(stream)),
+            Some(tls) => Box::pin(Self::open_tls(runtime, stream, tls)).await,
+        }
+    }
+
+    async fn open_tls(runtime: &R, stream: R::Stream, tls: Tls) -> Result<Self, Option<Self>> {
         let Ok(stream) = TlsStream::new(runtime.clone(), stream, &tls) else { return Err(None) };
         let stream = Box::new(stream);
-        match Box::pin(stream.shake_hands()).await {
+        match stream.shake_hands().await {
             Ok(()) => Ok(Self::Tls(stream)),
             Err(NoHandshake::Gone) => Err(None),
             Err(NoHandshake::Refused) => Err(Some(Self::Plain(stream.into_socket()))),
@@ -64,7 +71,7 @@ impl<R: Runtime> Link<R> {
     pub(crate) async fn begin(&self, has_body: bool) -> Result<(), WireFault> {
         match self {
             Self::Plain(_) => Ok(()),
-            Self::Tls(stream) => stream.begin(has_body).await,
+            Self::Tls(stream) => Box::pin(stream.begin(has_body)).await,
         }
     }
 
@@ -80,7 +87,7 @@ impl<R: Runtime> Link<R> {
     pub(crate) async fn finish(&self) {
         match self {
             Self::Plain(_) => {}
-            Self::Tls(stream) => stream.finish().await,
+            Self::Tls(stream) => Box::pin(stream.finish()).await,
         }
     }
 
@@ -96,7 +103,7 @@ impl<R: Runtime> Link<R> {
                 let (received, buffer) = stream.receive(buffer, range, deadline).await;
                 (received.map_err(WireFault::from), buffer)
             }
-            Self::Tls(stream) => stream.receive(buffer, range, deadline).await,
+            Self::Tls(stream) => Box::pin(stream.receive(buffer, range, deadline)).await,
         }
     }
 
@@ -107,7 +114,7 @@ impl<R: Runtime> Link<R> {
     pub(crate) async fn send(&self, parts: SendParts, deadline: Monotonic) -> Result<(), WireFault> {
         match self {
             Self::Plain(stream) => Ok(stream.send(parts, deadline).await?),
-            Self::Tls(stream) => stream.send(parts, deadline).await,
+            Self::Tls(stream) => Box::pin(stream.send(parts, deadline)).await,
         }
     }
 }
