@@ -37,7 +37,7 @@ pub(crate) async fn serve<R: Runtime>(core: &Core<R>, stream: R::Stream) {
     if core.is_stopping() {
         return;
     }
-    let opened = match select(pin!(agree(core, stream, tls)), stopped).await {
+    let opened = match select(Box::pin(agree(core, stream, tls)), stopped).await {
         Either::Left((opened, _)) => opened,
         Either::Right(((), _)) => return,
     };

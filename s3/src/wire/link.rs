@@ -1,5 +1,6 @@
 //! What carries a connection's bytes. An enum and no trait object: which of its ways a connection goes is known once,
-//! and the plain way costs one comparison.
+//! and the plain way costs one comparison. What waits for TLS is boxed: otherwise every plain connection would have room
+//! for it.
 
 use crate::limits::LINGER_MAX;
 use crate::tls::Tls;
@@ -63,7 +64,7 @@ impl<R: Runtime> Link<R> {
     pub(crate) async fn begin(&self, has_body: bool) -> Result<(), WireFault> {
         match self {
             Self::Plain(_) => Ok(()),
-            Self::Tls(stream) => stream.begin(has_body).await,
+            Self::Tls(stream) => Box::pin(stream.begin(has_body)).await,
         }
     }
 
@@ -79,7 +80,7 @@ impl<R: Runtime> Link<R> {
     pub(crate) async fn finish(&self) {
         match self {
             Self::Plain(_) => {}
-            Self::Tls(stream) => stream.finish().await,
+            Self::Tls(stream) => Box::pin(stream.finish()).await,
         }
     }
 
@@ -106,7 +107,7 @@ impl<R: Runtime> Link<R> {
                 let (received, buffer) = stream.receive(buffer, range, deadline).await;
                 (received.map_err(WireFault::from), buffer)
             }
-            Self::Tls(stream) => stream.receive(buffer, range, deadline).await,
+            Self::Tls(stream) => Box::pin(stream.receive(buffer, range, deadline)).await,
         }
     }
 
@@ -117,7 +118,7 @@ impl<R: Runtime> Link<R> {
     pub(crate) async fn send(&self, parts: SendParts, deadline: Monotonic) -> Result<(), WireFault> {
         match self {
             Self::Plain(stream) => Ok(stream.send(parts, deadline).await?),
-            Self::Tls(stream) => stream.send(parts, deadline).await,
+            Self::Tls(stream) => Box::pin(stream.send(parts, deadline)).await,
         }
     }
 }

@@ -256,6 +256,11 @@ impl Session {
         }
     }
 
+    /// Ends the session where it is, without a word.
+    pub(super) fn give_up(&mut self) {
+        self.is_broken = true;
+    }
+
     /// Seals as much as `target` holds. Says how much of `target` is filled.
     pub(super) fn seal(&mut self, outgoing: &mut Outgoing, target: &mut [u8]) -> Result<usize, Broken> {
         let mut filled = self.prepare(target)?;
@@ -422,7 +427,7 @@ mod tests {
                 prop_assert_eq!(phase, Ok(Phase::Handshake));
                 client.read_tls(&mut said.as_slice()).unwrap();
                 client.process_new_packets().unwrap();
-                std::io::Write::write_all(&mut client.writer(), &[7; 5000]).unwrap();
+                std::io::Write::write_all(&mut client.writer(), &vec![7; 5000]).unwrap();
                 bytes = next(&mut client);
             }
             damage(&mut bytes, &faults);

@@ -146,7 +146,11 @@ impl<R: Runtime> TlsStream<R> {
         if bytes > 0 {
             let mut parts = SendParts::new();
             parts.push(BufferSlice::new(Arc::clone(&buffer), 0..bytes));
-            self.stream.send(parts, deadline).await?;
+            if let Err(error) = self.stream.send(parts, deadline).await {
+                // A part of a record may have gone out: nothing that follows could be understood.
+                self.session.borrow_mut().give_up();
+                return Err(error.into());
+            }
         }
         Ok(buffer)
     }

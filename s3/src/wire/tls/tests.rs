@@ -449,6 +449,36 @@ fn a_changed_byte_ends_the_connection() {
 }
 
 #[test]
+fn after_a_send_that_did_not_end_nothing_more_is_said() {
+    let (tls, config) = settings(&rustls::version::TLS13);
+    run(
+        &tls,
+        |runtime| async move {
+            let plan = LinkPlan { window_bytes: 10_000, ..LinkPlan::default() };
+            let mut peer = Peer::connect(&runtime, config, plan).await;
+            peer.shake_hands().await.unwrap();
+            peer.send(b"x").await;
+            runtime.sleep(Duration::from_secs(2)).await;
+            let error = peer.receive_all().await.unwrap_err();
+            assert_eq!(error.kind(), ErrorKind::UnexpectedEof);
+            assert!(peer.received.len() < 20_000, "{}", peer.received.len());
+        },
+        |runtime, opened| async move {
+            let link = opened.unwrap();
+            receive_bytes(&runtime, &link, 1, 4096).await;
+            let mut buffer = runtime.arena().take(40_000).await.unwrap();
+            buffer.bytes_mut().fill(7);
+            let mut parts = SendParts::new();
+            parts.push(BufferSlice::of(buffer, 0..40_000));
+            let deadline = runtime.now().after(Duration::from_secs(1));
+            assert_eq!(link.send(parts, deadline).await, Err(WireFault::TimedOut));
+            assert_eq!(send_bytes(&runtime, &link, &[b"more"]).await, Err(WireFault::Gone));
+            link.finish().await;
+        },
+    );
+}
+
+#[test]
 fn only_http_1_1_is_agreed_on() {
     let (tls, config) = settings(&rustls::version::TLS13);
     for (offered, agreed) in [("h2 http/1.1", Some("http/1.1")), ("", None), ("h2", None)] {

@@ -4,8 +4,8 @@ use super::*;
 use crate::client::SignStyle;
 use std::collections::BTreeMap;
 use std::io::{BufRead, BufReader, Read, Write};
-use std::net::{TcpListener, TcpStream};
-use std::sync::mpsc;
+use std::net::{SocketAddr, TcpListener};
+use std::sync::{Arc, mpsc};
 
 /// What the server does wrong.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -26,8 +26,12 @@ enum Ask {
 
 /// Starts the server and returns its URL. It ends with the test's process.
 fn serve(flaw: Flaw) -> String {
+    format!("http://{}", serve_with(flaw, None))
+}
+
+fn serve_with(flaw: Flaw, tls: Option<Arc<rustls::ServerConfig>>) -> SocketAddr {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-    let url = format!("http://{}", listener.local_addr().unwrap());
+    let address = listener.local_addr().unwrap();
     let (sender, receiver) = mpsc::channel::<Ask>();
     start(move || {
         let mut objects = BTreeMap::new();
@@ -40,11 +44,15 @@ fn serve(flaw: Flaw) -> String {
     });
     start(move || {
         for stream in listener.incoming() {
-            let sender = sender.clone();
-            start(move || while_connected(stream.unwrap(), &sender, flaw));
+            let (sender, stream) = (sender.clone(), stream.unwrap());
+            let session = tls.clone().map(|config| rustls::ServerConnection::new(config).unwrap());
+            start(move || match session {
+                Some(session) => while_connected(rustls::StreamOwned::new(session, stream), &sender, flaw),
+                None => while_connected(stream, &sender, flaw),
+            });
         }
     });
-    url
+    address
 }
 
 #[expect(clippy::disallowed_methods, reason = "the server stands in for another process")]
@@ -52,9 +60,8 @@ fn start(work: impl FnOnce() + Send + 'static) {
     std::thread::spawn(work);
 }
 
-fn while_connected(stream: TcpStream, objects: &mpsc::Sender<Ask>, flaw: Flaw) {
-    let mut reader = BufReader::new(stream.try_clone().unwrap());
-    let mut writer = stream;
+fn while_connected(stream: impl Read + Write, objects: &mpsc::Sender<Ask>, flaw: Flaw) {
+    let mut reader = BufReader::new(stream);
     loop {
         let mut head = String::new();
         while !head.ends_with("\r\n\r\n") {
@@ -66,7 +73,8 @@ fn while_connected(stream: TcpStream, objects: &mpsc::Sender<Ask>, flaw: Flaw) {
         let mut body = vec![0; length.map_or(0, |length| length.parse().unwrap())];
         reader.read_exact(&mut body).unwrap();
         let answer = answer(&head, body, objects, flaw);
-        if writer.write_all(&answer).is_err() || flaw == Flaw::Closes {
+        let writer = reader.get_mut();
+        if writer.write_all(&answer).is_err() || writer.flush().is_err() || flaw == Flaw::Closes {
             return;
         }
     }
@@ -211,4 +219,40 @@ fn a_server_that_is_not_there_is_an_error() {
         format!("http://{}", listener.local_addr().unwrap())
     };
     assert!(matches!(measure(options(url, "put=1", 1)), Err(LoadError::Bucket(_))));
+}
+
+#[test]
+fn a_load_over_tls_reads_what_it_wrote_and_trusts_only_whom_it_was_told_to() {
+    let made = rcgen::generate_simple_self_signed(vec!["127.0.0.1".to_owned()]).unwrap();
+    let provider = Arc::new(rustls::crypto::ring::default_provider());
+    let key = rustls::pki_types::PrivateKeyDer::try_from(made.signing_key.serialize_der()).unwrap();
+    let config = rustls::ServerConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()
+        .unwrap()
+        .with_no_client_auth()
+        .with_single_cert(vec![made.cert.der().clone()], key)
+        .unwrap();
+    let endpoint = format!("https://{}", serve_with(Flaw::None, Some(Arc::new(config))));
+    let folder = std::env::temp_dir();
+    let file = |name: &str| folder.join(format!("ashlar-load-{name}-{}.pem", std::process::id()));
+    let (trusted, other) = (file("trusted"), file("other"));
+    std::fs::write(&trusted, made.cert.pem()).unwrap();
+    std::fs::write(
+        &other,
+        rcgen::generate_simple_self_signed(vec!["127.0.0.1".to_owned()]).unwrap().cert.pem(),
+    )
+    .unwrap();
+    let with = |ca: &std::path::Path| LoadOptions {
+        ca: Some(ca.to_path_buf()),
+        sizes: vec![1, 4096, 700_000],
+        verify: true,
+        ..options(endpoint.clone(), "get=50,put=50", 60)
+    };
+    let report = measure(with(&trusted)).unwrap();
+    assert_eq!(report.wrong_bytes, 0);
+    assert_eq!(report.total.count, 60);
+    assert!(matches!(measure(with(&other)), Err(LoadError::Bucket(_))));
+    for path in [trusted, other] {
+        std::fs::remove_file(path).unwrap();
+    }
 }
