@@ -5,7 +5,7 @@
 
 use ashlar_engine::error::EngineError;
 use ashlar_engine::runtime::Runtime as _;
-use ashlar_engine::runtime::sim::SimRuntime;
+use ashlar_engine::runtime::sim::{SimDisk, SimRuntime};
 use ashlar_engine::types::{Condition, Etag, ObjectMeta};
 use ashlar_engine::{Object, ObjectReader};
 use ashlar_tests::driver::send;
@@ -60,6 +60,36 @@ fn a_start_reads_what_was_written_behind_the_checkpoint_and_no_more() {
             // One row each, and a few that link groups of the log.
             assert!((later..=later + 4).contains(&rows), "{cores} cores, {later} changes: {rows} rows");
         }
+    }
+}
+
+#[test]
+fn devices_that_are_away_make_no_start_longer() {
+    let rig = Rig::flash("4+2", 6, 64 * MIB);
+    let own = Work::new();
+    let ended = rig.boot(&Boot { cores: 2, ..Boot::default() }, move |engines| {
+        let work = own.clone();
+        async move {
+            work.bucket(&engines[0]).await;
+            assert_eq!(engines[0].checkpoint().await, Ok(()));
+            put_some(&engines[0], &work, 0..20, 3000).await;
+        }
+    });
+    ended.assert_finished();
+    let before: Vec<_> = rig.disks.iter().map(SimDisk::snapshot).collect();
+    let reads = |rig: &Rig| rig.disks.iter().map(|disk| disk.log().reads).sum::<u64>();
+    let start = |unplugged: &[usize]| {
+        rig.disks.iter().zip(&before).for_each(|(disk, snapshot)| disk.restore(snapshot));
+        let earlier = reads(&rig);
+        let boot = Boot { cores: 2, seed: 1, unplugged: unplugged.to_vec(), ..Boot::default() };
+        let ended = rig.boot(&boot, |_| async {});
+        assert_eq!(ended.assert_finished().missing.len(), unplugged.len());
+        reads(&rig) - earlier
+    };
+    let whole = start(&[]);
+    for unplugged in [&[0][..], &[3], &[5], &[0, 5], &[2, 4]] {
+        let found = start(unplugged);
+        assert!(found <= 2 * whole, "{found} reads without {unplugged:?}, {whole} with all");
     }
 }
 

@@ -177,7 +177,8 @@ async fn find_later<R: Runtime>(
 }
 
 /// The next row of this log in the rest of the group, from `row` on. Rows begin anywhere, so all of it is
-/// read, of as many members as hold a chunk of every row and one of which is good if the row is.
+/// read, of as many members as hold a chunk of every row and one of which is good if the row is. Members whose
+/// device is away are among those that are not good.
 async fn look_behind<R: Runtime>(
     view: &PoolView<R>,
     at: &Cursor,
@@ -185,7 +186,12 @@ async fn look_behind<R: Runtime>(
 ) -> Result<Option<ChunkHeader>, EngineError> {
     let unit = to_usize(u64::from(WRITE_UNIT));
     let shape = at.descriptor.shape;
-    let members: Vec<usize> = std::iter::once(0).chain(usize::from(shape.k)..shape.members()).collect();
+    let is_here = |member: &usize| view.device(at.descriptor.members[*member].device).is_some();
+    let members = std::iter::once(0).chain(usize::from(shape.k)..shape.members());
+    let members: Vec<usize> = members.filter(is_here).collect();
+    if members.is_empty() {
+        return Ok(None);
+    }
     let piece = to_usize(u64::from(ROW_BYTES_MAX.div_ceil(WRITE_UNIT))).div_ceil(members.len());
     let piece = u16::try_from(piece).unwrap_or(u16::MAX).min(LOOK_BEHIND_UNITS);
     let mut row = row;
