@@ -1,70 +1,29 @@
 //! A counting limit with a first-come-first-served queue.
 
-use super::oneshot::{AnswerTo, answer};
-use std::cell::RefCell;
-use std::collections::VecDeque;
-use std::rc::Rc;
-
-#[derive(Debug)]
-struct Inner {
-    free: usize,
-    waiting: VecDeque<AnswerTo<Permit>>,
-}
+use super::quota::{Quota, Share};
 
 /// At most so many at once.
 #[derive(Debug, Clone)]
 pub struct Limit {
-    inner: Rc<RefCell<Inner>>,
+    places: Quota,
 }
 
 /// A place under a [`Limit`]; dropping it hands it to the next in line.
 #[derive(Debug)]
 pub struct Permit {
-    inner: Rc<RefCell<Inner>>,
+    _place: Share,
 }
 
 impl Limit {
     /// A limit of `places`.
     #[must_use]
     pub fn new(places: usize) -> Self {
-        assert!(places > 0, "a limit of zero admits nobody");
-        Self { inner: Rc::new(RefCell::new(Inner { free: places, waiting: VecDeque::new() })) }
+        Self { places: Quota::new(places) }
     }
 
     /// Waits for a place.
     pub async fn enter(&self) -> Permit {
-        loop {
-            let place = {
-                let mut inner = self.inner.borrow_mut();
-                if inner.free > 0 {
-                    inner.free -= 1;
-                    return Permit { inner: Rc::clone(&self.inner) };
-                }
-                let (to, place) = answer();
-                inner.waiting.push_back(to);
-                place
-            };
-            if let Some(permit) = place.await {
-                return permit;
-            }
-        }
-    }
-}
-
-impl Drop for Permit {
-    fn drop(&mut self) {
-        let next = {
-            let mut inner = self.inner.borrow_mut();
-            let next = inner.waiting.pop_front();
-            if next.is_none() {
-                inner.free += 1;
-            }
-            next
-        };
-        if let Some(next) = next {
-            // A waiter that is gone drops the permit it was sent, which serves the one after it.
-            next.send(Self { inner: Rc::clone(&self.inner) });
-        }
+        Permit { _place: self.places.take(1).await }
     }
 }
 

@@ -6,11 +6,21 @@ use std::cell::RefCell;
 use std::collections::VecDeque;
 use std::rc::Rc;
 
+/// One who waits.
+#[derive(Debug)]
+struct Waiter {
+    number: u64,
+    amount: usize,
+    to: AnswerTo<Share>,
+}
+
 #[derive(Debug)]
 struct Inner {
     total: usize,
     held: usize,
-    waiting: VecDeque<(usize, AnswerTo<Share>)>,
+    /// In the order of their numbers. Who gives up leaves: the queue is never longer than those who wait.
+    waiting: VecDeque<Waiter>,
+    next: u64,
 }
 
 impl Inner {
@@ -37,7 +47,8 @@ impl Quota {
     #[must_use]
     pub fn new(total: usize) -> Self {
         assert!(total > 0, "a quota of zero admits nobody");
-        Self { inner: Rc::new(RefCell::new(Inner { total, held: 0, waiting: VecDeque::new() })) }
+        let inner = Inner { total, held: 0, waiting: VecDeque::new(), next: 0 };
+        Self { inner: Rc::new(RefCell::new(inner)) }
     }
 
     /// All of it.
@@ -48,21 +59,57 @@ impl Quota {
 
     /// Waits, in turn, for `amount`. Who asks for more than there is gets all of it, and so is alone.
     pub async fn take(&self, amount: usize) -> Share {
-        let amount = amount.min(self.total());
         loop {
-            let share = {
+            let (share, _place) = {
                 let mut inner = self.inner.borrow_mut();
+                let amount = amount.min(inner.total);
                 if inner.waiting.is_empty() && inner.admits(amount) {
                     inner.held += amount;
                     return Share { amount, inner: Rc::clone(&self.inner) };
                 }
                 let (to, share) = answer();
-                inner.waiting.push_back((amount, to));
-                share
+                let number = inner.next;
+                inner.next += 1;
+                inner.waiting.push_back(Waiter { number, amount, to });
+                (share, Place { number, inner: &self.inner })
             };
             if let Some(share) = share.await {
                 return share;
             }
+        }
+    }
+}
+
+/// Serves those who wait, in turn, while there is enough for the first.
+fn serve(inner: &Rc<RefCell<Inner>>) {
+    loop {
+        let Waiter { amount, to, .. } = {
+            let mut inner = inner.borrow_mut();
+            let is_next = inner.waiting.front().is_some_and(|waiter| inner.admits(waiter.amount));
+            let Some(next) = inner.waiting.pop_front_if(|_| is_next) else { return };
+            inner.held += next.amount;
+            next
+        };
+        // A waiter that has just gone drops the share it was sent, which serves those after it.
+        to.send(Share { amount, inner: Rc::clone(inner) });
+    }
+}
+
+/// The place in the queue of one who waits, left when dropped.
+struct Place<'q> {
+    number: u64,
+    inner: &'q Rc<RefCell<Inner>>,
+}
+
+impl Drop for Place<'_> {
+    fn drop(&mut self) {
+        let left = {
+            let mut inner = self.inner.borrow_mut();
+            let position = inner.waiting.binary_search_by_key(&self.number, |waiter| waiter.number);
+            position.ok().and_then(|position| inner.waiting.remove(position))
+        };
+        if left.is_some() {
+            serve(self.inner);
         }
     }
 }
@@ -79,17 +126,7 @@ impl Share {
             let mut inner = self.inner.borrow_mut();
             inner.held = (inner.held - before).saturating_add(now);
         }
-        loop {
-            let (amount, to) = {
-                let mut inner = self.inner.borrow_mut();
-                let is_next = inner.waiting.front().is_some_and(|(amount, _)| inner.admits(*amount));
-                let Some(next) = inner.waiting.pop_front_if(|_| is_next) else { return };
-                inner.held += next.0;
-                next
-            };
-            // A waiter that is gone drops the share it was sent, which serves those after it.
-            to.send(Self { amount, inner: Rc::clone(&self.inner) });
-        }
+        serve(&self.inner);
     }
 }
 
@@ -145,5 +182,21 @@ mod tests {
         drop(second);
         drop(all);
         assert!(third.as_mut().now_or_never().is_some());
+    }
+
+    #[test]
+    fn who_leaves_leaves_nothing_and_holds_nobody_up() {
+        let quota = Quota::new(10);
+        let held = quota.take(8).now_or_never().unwrap();
+        for _ in 0..1000 {
+            assert!(quota.take(5).now_or_never().is_none());
+        }
+        assert!(quota.inner.borrow().waiting.is_empty(), "those who left are gone");
+        let mut large = Box::pin(quota.take(5));
+        let mut small = Box::pin(quota.take(2));
+        assert!(large.as_mut().now_or_never().is_none() && small.as_mut().now_or_never().is_none());
+        drop(large);
+        assert!(small.as_mut().now_or_never().is_some(), "nobody is in front any more");
+        drop(held);
     }
 }
