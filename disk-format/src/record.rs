@@ -101,16 +101,17 @@ pub fn batch_len(mutations: impl Iterator<Item = (usize, Option<usize>)>) -> usi
 /// Size of the record with its header, bytes.
 #[must_use]
 pub fn encoded_len(record: &Record) -> usize {
-    RECORD_HEADER_BYTES
-        + match record {
-            Record::Batch(batch) => {
-                let value_len = |mutation: &Mutation| mutation.value.as_ref().map(Vec::len);
-                return batch_len(
-                    batch.mutations.iter().map(|mutation| (mutation.key.len(), value_len(mutation))),
-                );
-            }
-            Record::GroupOpen(descriptor) | Record::NextLogGroup(descriptor) => descriptor.encoded_len(),
+    match record {
+        Record::Batch(batch) => batch_len(
+            batch
+                .mutations
+                .iter()
+                .map(|mutation| (mutation.key.len(), mutation.value.as_ref().map(Vec::len))),
+        ),
+        Record::GroupOpen(descriptor) | Record::NextLogGroup(descriptor) => {
+            RECORD_HEADER_BYTES + descriptor.encoded_len()
         }
+    }
 }
 
 /// Appends the record.
