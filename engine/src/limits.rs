@@ -53,6 +53,8 @@ pub(crate) const HASH_LANES_MAX: usize = 16;
 /// Blocks of 64 bytes that one batch takes of each body before every other task gets its turn: 64 KiB of
 /// each of sixteen take about half a millisecond.
 pub(crate) const HASH_SLICE_BLOCKS: usize = 1024;
+/// Blocks of each body after which a batch ends when one of them has no more, so that others join.
+pub(crate) const HASH_COMPANY_BLOCKS: usize = 64;
 /// Turns that the hasher lets pass while more bodies join: in each, every task that can run runs once.
 pub(crate) const HASH_TURNS_MAX: usize = 3;
 /// Extents read ahead of the sender by one reader.

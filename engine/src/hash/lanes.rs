@@ -134,7 +134,7 @@ impl Inner {
     async fn gather<R: Runtime>(&self, runtime: &R) {
         let mut before = self.queue.borrow().waiting.len();
         for _ in 0..HASH_TURNS_MAX {
-            runtime.yield_now().await;
+            runtime.turn().await;
             let now = self.queue.borrow().waiting.len();
             if now <= before || now >= HASH_LANES_MAX {
                 return;

@@ -2,7 +2,7 @@
 //! pieces and the end of the message are held here.
 
 use super::simd::{BLOCK_BYTES, Block, Kernel, Lane};
-use crate::limits::HASH_LANES_MAX;
+use crate::limits::{HASH_COMPANY_BLOCKS, HASH_LANES_MAX};
 use arrayvec::ArrayVec;
 use std::ops::Range;
 
@@ -210,9 +210,12 @@ impl<A: Algorithm> Work<'_, A> {
     }
 }
 
-/// Takes up to `blocks_max` blocks of each of at most [`HASH_LANES_MAX`] messages.
+/// Takes up to `blocks_max` blocks of each of at most [`HASH_LANES_MAX`] messages. Ends sooner when one of them
+/// has no more, if that was worth it: a step takes about as long for one lane as for all of them, so another
+/// message had better take its place first.
 pub(super) fn compress<A: Algorithm>(kernel: Kernel, works: &mut [Work<'_, A>], blocks_max: usize) {
     let mut left = blocks_max;
+    let mut together = 0;
     while left > 0 {
         let mut count = left;
         let mut lanes: ArrayVec<Lane<'_, A::State>, HASH_LANES_MAX> = ArrayVec::new();
@@ -224,9 +227,10 @@ pub(super) fn compress<A: Algorithm>(kernel: Kernel, works: &mut [Work<'_, A>], 
                 lanes.push(lane);
             }
         }
-        if lanes.is_empty() {
+        if lanes.is_empty() || (lanes.len() < together && blocks_max - left >= HASH_COMPANY_BLOCKS) {
             return;
         }
+        together = lanes.len();
         for lane in &mut lanes {
             lane.blocks = &lane.blocks[..count];
         }

@@ -64,8 +64,9 @@ pub trait Runtime: Clone + 'static {
     /// Starts a task without which others would wait for ever: a panic in it ends the process, with a
     /// line that says `name`.
     fn spawn_vital(&self, queue: TaskQueue, name: &'static str, task: impl Future<Output = ()> + 'static);
-    /// Lets every other runnable task run first.
-    fn yield_now(&self) -> impl Future<Output = ()>;
+    /// Lets every other runnable task run first, and those that wait for what devices and sockets have done by
+    /// then.
+    fn turn(&self) -> impl Future<Output = ()>;
     /// Resolves after `duration`.
     fn sleep(&self, duration: Duration) -> impl Future<Output = ()>;
     /// Now, monotonic.

@@ -80,7 +80,7 @@ async fn in_parallel(runtime: &SimRuntime, lanes: &Lanes, shapes: &[(usize, usiz
         });
     }
     while ended.get() < shapes.len() {
-        runtime.yield_now().await;
+        runtime.turn().await;
     }
 }
 
@@ -133,7 +133,7 @@ fn a_body_that_is_given_up_takes_its_buffer_away_and_stops_nobody() {
                     // Some give up after as many turns, whether they lead or wait.
                     let patience = pin!(async {
                         for _ in 0..index {
-                            own.yield_now().await;
+                            own.turn().await;
                         }
                         if index % 2 == 0 {
                             own.sleep(Duration::from_secs(1)).await;

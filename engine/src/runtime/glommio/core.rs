@@ -34,6 +34,8 @@ pub(super) struct Core {
     pub(super) background: ::glommio::TaskQueueHandle,
     pub(super) post: Post,
     pub(super) shutdown: Event,
+    /// Fires when the driver has submitted and reaped.
+    pub(super) turned: Event,
 }
 
 /// Notifications: which cores to tell, and whether this one was told.
@@ -196,17 +198,10 @@ impl Runtime for GlommioRuntime {
         self.core.spawn(queue, Some(name), task);
     }
 
-    async fn yield_now(&self) {
-        let mut yielded = false;
-        poll_fn(|context| {
-            if yielded {
-                return Poll::Ready(());
-            }
-            yielded = true;
-            context.waker().wake_by_ref();
-            Poll::Pending
-        })
-        .await;
+    async fn turn(&self) {
+        // The driver turns when no task is runnable or many were polled. It wakes those whose completions it
+        // reaps before those who wait for its turn, so that they run first.
+        self.core.turned.wait().await;
     }
 
     fn sleep(&self, duration: Duration) -> impl Future<Output = ()> {

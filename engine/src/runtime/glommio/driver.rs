@@ -72,6 +72,7 @@ impl Driver {
         core.timers.fire();
         core.arena.reclaim();
         core.reserve.reclaim();
+        core.turned.fire();
     }
 
     /// The way down begins when every main has returned: tasks are dropped, also those that are

@@ -330,6 +330,7 @@ where
         background,
         post: Post::default(),
         shutdown: Event::new(),
+        turned: Event::new(),
         shared: Arc::clone(&seat.shared),
         ring: Rc::clone(&ring),
     });

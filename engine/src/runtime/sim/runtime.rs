@@ -72,7 +72,7 @@ impl Runtime for SimRuntime {
         self.spawn(queue, task);
     }
 
-    async fn yield_now(&self) {
+    async fn turn(&self) {
         Yield::new(&self.core.world.executor).await;
     }
 

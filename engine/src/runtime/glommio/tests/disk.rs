@@ -2,7 +2,7 @@
 
 use super::super::super::contract::{CoreId, Device as _, DeviceError, Durability, Runtime as _, TaskQueue};
 use super::super::{Contents, OpenDevice, OpenError, OpenOptions, create_file_device, what_is_on};
-use super::{EXCLUSIVE, Folder, config, run};
+use super::{EXCLUSIVE, Folder, config, run, yield_now};
 use crate::buffer::Buffer;
 use futures_util::future::{join_all, poll_immediate};
 use std::os::fd::AsRawFd as _;
@@ -90,7 +90,7 @@ fn dropped_reads_give_their_memory_back_when_the_kernel_is_done() {
             }
             // Some are submitted before they are dropped, some are still queued.
             if round % 2 == 0 {
-                runtime.yield_now().await;
+                yield_now().await;
             }
             let kept = reads.split_off(32);
             let free = runtime.arena().available();

@@ -2,7 +2,7 @@
 
 use super::super::super::contract::{CoreId, Listener as _, Runtime as _, TaskQueue};
 use super::super::{LaunchConfig, LaunchError, affinity_cpus, cpu_facts, launch};
-use super::{config, run};
+use super::{config, run, yield_now};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
@@ -54,11 +54,10 @@ fn what_tasks_hold_is_dropped_at_the_end() {
             let _held = Held;
             own.sleep(Duration::from_secs(3600)).await;
         });
-        let own = runtime.clone();
         runtime.spawn(TaskQueue::Foreground, async move {
             let _held = Held;
             loop {
-                own.yield_now().await;
+                yield_now().await;
             }
         });
         runtime.sleep(Duration::from_millis(5)).await;
@@ -103,7 +102,7 @@ fn many_launches_leave_no_descriptors_behind() {
             runtime.spawn(TaskQueue::Foreground, async move {
                 let _stream = listener.accept().await;
             });
-            runtime.yield_now().await;
+            yield_now().await;
         });
     }
     let leaked = count().saturating_sub(before);

@@ -9,10 +9,11 @@ mod soak;
 use super::super::contract::{Runtime as _, TaskQueue};
 use super::{GlommioRuntime, LaunchConfig, OpenDevice, OpenOptions, affinity_cpus, launch};
 use crate::sync::answer;
-use std::future::Future;
+use std::future::{Future, poll_fn};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
+use std::task::Poll;
 
 /// `count` CPUs; the same ones again where the machine has fewer.
 fn cpus(count: usize) -> Vec<usize> {
@@ -28,6 +29,20 @@ fn config(cores: usize, devices: Vec<OpenDevice>) -> LaunchConfig {
         signals: false,
         on_task_panic: None,
     }
+}
+
+/// Lets every other task run that can.
+async fn yield_now() {
+    let mut yielded = false;
+    poll_fn(|context| {
+        if yielded {
+            return Poll::Ready(());
+        }
+        yielded = true;
+        context.waker().wake_by_ref();
+        Poll::Pending
+    })
+    .await;
 }
 
 /// Runs `body` on every core, and fails the test when it panicked on one. (In a core's main a

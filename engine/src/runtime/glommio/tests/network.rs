@@ -1,15 +1,17 @@
 //! Sockets over loopback: echoes, deadlines, closing.
 
 use super::super::super::contract::{
-    Listener as _, Monotonic, NetError, Runtime as _, SendParts, Stream as _,
+    Listener as _, Monotonic, NetError, Runtime as _, SendParts, Stream as _, TaskQueue,
 };
 use super::super::{GlommioRuntime, GlommioStream};
 use super::{config, run};
 use crate::buffer::BufferSlice;
 use futures_util::future::poll_immediate;
+use std::cell::Cell;
 use std::future::Future;
 use std::io::{Read as _, Write as _};
 use std::net::{SocketAddr, TcpStream};
+use std::rc::Rc;
 use std::sync::mpsc;
 use std::time::Duration;
 
@@ -64,6 +66,28 @@ fn readable_holds_no_buffer_and_waits_for_bytes_or_the_end() {
         client.read_exact(&mut byte).unwrap();
         client.write_all(b"hello").unwrap();
         client.read_exact(&mut byte).unwrap();
+    });
+}
+
+#[test]
+fn a_turn_takes_in_what_has_come_by_then() {
+    let server = |runtime: GlommioRuntime, stream: GlommioStream| async move {
+        let received = Rc::new(Cell::new(0));
+        let (own, seen) = (runtime.clone(), Rc::clone(&received));
+        send_byte(&runtime, &stream).await;
+        stream.readable(NEVER).await.unwrap();
+        runtime.spawn(TaskQueue::Foreground, async move {
+            let buffer = own.arena().take(4096).await.unwrap();
+            let (count, _buffer) = stream.receive(buffer, 0..4096, NEVER).await;
+            seen.set(count.unwrap());
+        });
+        runtime.turn().await;
+        assert_eq!(received.get(), 5);
+    };
+    serve(server, |mut client| {
+        let mut byte = [0];
+        client.read_exact(&mut byte).unwrap();
+        client.write_all(b"hello").unwrap();
     });
 }
 

@@ -1,7 +1,7 @@
 //! Task queues, timers, notifications between cores, idling.
 
 use super::super::super::contract::{CoreId, Monotonic, Runtime as _, TaskQueue};
-use super::{config, run};
+use super::{config, run, yield_now};
 use crate::sync::{Event, answer};
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
@@ -96,7 +96,7 @@ fn both_queues_progress_and_requests_get_more() {
                         let begun = own.now();
                         while own.now().since(begun) < Duration::from_micros(50) {}
                         spent[index].set(spent[index].get() + own.now().since(begun));
-                        own.yield_now().await;
+                        yield_now().await;
                     }
                 });
             }
@@ -119,7 +119,7 @@ fn background_alone_is_not_slowed_down() {
         runtime.spawn(TaskQueue::Background, async move {
             let begun = own.now();
             for _turn in 0..10_000 {
-                own.yield_now().await;
+                yield_now().await;
             }
             to.send(own.now().since(begun));
         });
@@ -167,7 +167,7 @@ fn a_flood_of_notifications_is_one_and_none_is_lost() {
                     sent.store(number, Ordering::Release);
                     runtime.notify(CoreId(1));
                     if number % 64 == 0 {
-                        runtime.yield_now().await;
+                        yield_now().await;
                     }
                 }
                 return;
@@ -181,7 +181,7 @@ fn a_flood_of_notifications_is_one_and_none_is_lost() {
 
 #[test]
 fn a_task_may_have_many_wakers() {
-    run(config(1, Vec::new()), |runtime| async move {
+    run(config(1, Vec::new()), |_runtime| async move {
         // Scheduler wakers are counted in 16 bits; ours are not.
         let mut wakers = Vec::new();
         std::future::poll_fn(|context| {
@@ -190,7 +190,7 @@ fn a_task_may_have_many_wakers() {
         })
         .await;
         wakers.drain(..).for_each(std::task::Waker::wake);
-        runtime.yield_now().await;
+        yield_now().await;
     });
 }
 
@@ -200,16 +200,16 @@ fn tasks_of_one_queue_take_turns() {
         let start = Event::new();
         let log = Rc::new(RefCell::new(Vec::new()));
         for name in 0..3 {
-            let (own, log, begun) = (runtime.clone(), Rc::clone(&log), start.wait());
+            let (log, begun) = (Rc::clone(&log), start.wait());
             runtime.spawn(TaskQueue::Foreground, async move {
                 begun.await;
                 for _turn in 0..2 {
                     log.borrow_mut().push(name);
-                    own.yield_now().await;
+                    yield_now().await;
                 }
             });
         }
-        runtime.yield_now().await;
+        yield_now().await;
         start.fire();
         runtime.sleep(Duration::from_millis(5)).await;
         assert_eq!(*log.borrow(), [0, 1, 2, 0, 1, 2]);

@@ -2,7 +2,7 @@
 
 use super::super::super::contract::{CoreId, Device as _, Durability, Runtime as _, TaskQueue};
 use super::super::{GlommioRuntime, OpenDevice};
-use super::{EXCLUSIVE, Folder, config, run};
+use super::{EXCLUSIVE, Folder, config, run, yield_now};
 use std::cell::Cell;
 use std::rc::Rc;
 use std::time::Duration;
@@ -22,7 +22,7 @@ async fn work(runtime: GlommioRuntime, number: u64, done: Rc<Cell<u64>>, duratio
         let result;
         match random[1] % 8 {
             0 => runtime.sleep(Duration::from_micros(u64::from(random[2]) * 8)).await,
-            1 => runtime.yield_now().await,
+            1 => yield_now().await,
             2 => runtime.notify(CoreId(u16::from(random[2]) % runtime.cores())),
             3 if number == 0 => {
                 (result, buffer) = device.write(offset, buffer, 4096, Durability::Durable).await;

@@ -211,7 +211,7 @@ fn a_killed_process_loses_its_cache_only_at_the_next_cut() {
         async move {
             assert_eq!(read(&runtime, 0, 1).await.unwrap(), [1; SECTOR]);
             control.cut_power();
-            runtime.yield_now().await;
+            runtime.turn().await;
         }
     });
     assert!(matches!(outcome, Outcome::PowerCut { .. }));

@@ -21,7 +21,7 @@ fn busy_run(seed: u64) -> (u64, Vec<(u16, u32)>) {
                 let queue = if number % 2 == 0 { TaskQueue::Foreground } else { TaskQueue::Background };
                 runtime.spawn(queue, async move {
                     order.borrow_mut().push((worker.core().0, number));
-                    worker.yield_now().await;
+                    worker.turn().await;
                     write(&worker, u64::from(number) << 12, 1, 7, Durability::Volatile).await.unwrap();
                     order.borrow_mut().push((worker.core().0, number));
                 });
@@ -84,7 +84,7 @@ fn a_yield_lets_every_ready_task_run_first() {
                     let ran = Rc::clone(&ran);
                     runtime.spawn(TaskQueue::Foreground, async move { ran.set(ran.get() + 1) });
                 }
-                runtime.yield_now().await;
+                runtime.turn().await;
                 assert_eq!(ran.get(), 5);
             })
             .0,
@@ -101,7 +101,7 @@ fn background_work_gets_a_share_while_the_foreground_spins() {
         let flag = Rc::clone(&done);
         runtime.spawn(TaskQueue::Background, async move { flag.set(true) });
         while !done.get() {
-            runtime.yield_now().await;
+            runtime.turn().await;
         }
     });
     outcome.assert_finished();
@@ -125,7 +125,7 @@ fn who_spins_is_given_up() {
     let sim = Sim::new(SimConfig { steps_max: 1000, ..config(0, &disk()) });
     let outcome = sim.run(|runtime| async move {
         loop {
-            runtime.yield_now().await;
+            runtime.turn().await;
         }
     });
     assert!(matches!(outcome, Outcome::StepLimit { .. }), "{outcome:?}");
@@ -163,7 +163,7 @@ fn notifications_reach_other_cores_and_are_not_lost() {
                     for _ in 0..10 {
                         letters.set(letters.get() + 1);
                         runtime.notify(CoreId(1));
-                        runtime.yield_now().await;
+                        runtime.turn().await;
                     }
                 } else {
                     while letters.get() < 10 {
@@ -232,7 +232,7 @@ fn buffers_held_by_dropped_transfers_come_home() {
         let device = only(&runtime);
         let buffer = runtime.arena().try_take(4096).unwrap();
         let writing = device.write(0, buffer, 4096, Durability::Durable);
-        futures_util::future::select(Box::pin(writing), Box::pin(runtime.yield_now())).await;
+        futures_util::future::select(Box::pin(writing), Box::pin(runtime.turn())).await;
         assert_eq!(runtime.arena().available(), runtime.arena().capacity() - 4096);
         runtime.sleep(Duration::from_secs(1)).await;
         assert_eq!(runtime.arena().available(), runtime.arena().capacity());
