@@ -10,6 +10,8 @@ pub(crate) const ROW_BYTES_MAX: u32 = 2 << 20;
 pub(crate) const CHUNK_BYTES_MAX: u32 = 256 << 10;
 /// The tallest chunk of a shape is never lower than this, bytes: a page of the index lies in one chunk.
 pub(crate) const TALL_CHUNK_BYTES_MIN: u32 = 128 << 10;
+/// Bytes of each chunk that are encoded and summed at a time: those of a row of six stay in the second-level cache.
+pub(crate) const ENCODE_SLICE_BYTES: usize = 16 << 10;
 /// Rows with at most this payload use one data chunk and are 1+m copies: one device read gives
 /// the object back. Larger rows spread over all k.
 pub(crate) const NARROW_PAYLOAD_BYTES_MAX: usize = 64 << 10;

@@ -55,6 +55,12 @@ impl<R: Runtime> BodyWriter<R> {
         self.sink.space().await
     }
 
+    /// Sums the first `count` bytes of the range that [`BodyWriter::space`] gave. They are body and do not change
+    /// any more; to be called while they are in the cache, or not at all: then they are summed later.
+    pub fn sum(&mut self, buffer: &Buffer, count: usize) {
+        self.sink.sum(buffer, count);
+    }
+
     /// Takes the buffer of [`BodyWriter::space`] back; the first `count` bytes of its range are body.
     pub fn fill(&mut self, buffer: Buffer, count: usize) {
         self.sink.fill(buffer, count);

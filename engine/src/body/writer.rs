@@ -106,6 +106,13 @@ impl<R: Runtime> BodySink<R> {
         Ok((row.lend(index), range))
     }
 
+    /// Sums the first `count` bytes that came into the buffer that [`BodySink::space`] gave, while they are hot.
+    pub(crate) fn sum(&mut self, buffer: &Buffer, count: usize) {
+        if let Some(row) = self.row.as_mut() {
+            row.sum(buffer, count);
+        }
+    }
+
     /// Takes the buffer back; the first `count` bytes of its range are body now.
     pub(crate) fn fill(&mut self, buffer: Buffer, count: usize) {
         self.received += count as u64;

@@ -12,6 +12,7 @@ mod open;
 mod pages;
 mod read;
 mod row;
+mod sums;
 mod write;
 
 pub(crate) use announce::{Announcement, Announcements};

@@ -1,11 +1,15 @@
 //! A row in memory: chunk buffers that fill from the front, then parity and headers.
 
 use super::geometry::{Geometry, Place};
+use super::sums::ChunkSums;
 use crate::buffer::Buffer;
+use crate::limits::ENCODE_SLICE_BYTES;
 use crate::number::{to_u8, to_u32, to_usize};
 use crate::stripe::Codec;
-use ashlar_disk_format::checksum::crc32c;
+use arrayvec::ArrayVec;
+use ashlar_disk_format::checksum::crc32c_append;
 use ashlar_disk_format::chunk::ChunkHeader;
+use ashlar_disk_format::constants::MEMBERS_MAX;
 use ashlar_disk_format::extent::Extent;
 use ashlar_disk_format::group::GroupKind;
 use ashlar_disk_format::units::{Epoch, Generation, GroupId, LogId, PoolId, RowOffset, RowSequence};
@@ -40,6 +44,11 @@ pub(crate) struct RowBuffer {
     used: usize,
     data_buffers: usize,
     lent: Option<usize>,
+    /// Of the data chunks, as far as they were summed while they filled: the first `summed` bytes of the row.
+    sums: Vec<ChunkSums>,
+    summed: usize,
+    /// CRC32C of each buffer between its header and its end, once the row is encoded.
+    crcs: Vec<u32>,
 }
 
 impl RowBuffer {
@@ -50,7 +59,16 @@ impl RowBuffer {
         assert!(chunks.len() == geometry.written(), "one buffer per written chunk");
         let height = to_usize(u64::from(geometry.height.bytes()));
         assert!(chunks.iter().all(|chunk| chunk.capacity() >= height), "buffers hold a chunk");
-        Self { geometry, chunks, used: 0, data_buffers, lent: None }
+        Self {
+            geometry,
+            chunks,
+            used: 0,
+            data_buffers,
+            lent: None,
+            sums: Vec::new(),
+            summed: 0,
+            crcs: Vec::new(),
+        }
     }
 
     pub(crate) fn geometry(&self) -> Geometry {
@@ -126,6 +144,29 @@ impl RowBuffer {
         self.chunks.insert(index, buffer);
     }
 
+    /// Sums the first `count` bytes at the place that [`RowBuffer::take_space`] named, which will not change any
+    /// more, while they are in the cache. Whoever does not do so for all bytes has them summed later.
+    pub(crate) fn sum(&mut self, lent: &Buffer, count: usize) {
+        let place = self.geometry.place(self.used);
+        let start = self.used - to_usize(u64::from(place.offset));
+        let end = self.used + count;
+        if self.summed < start || end <= self.summed {
+            return;
+        }
+        if self.summed == start {
+            self.sums.push(ChunkSums::default());
+        }
+        let header = self.geometry.header();
+        let Some(sums) = self.sums.last_mut() else { unreachable!("sums of this chunk were begun") };
+        sums.append(&lent.bytes()[header + self.summed - start..header + end - start]);
+        self.summed = end;
+    }
+
+    /// Whether all of the row was summed while it filled.
+    fn is_summed(&self) -> bool {
+        self.summed == self.used
+    }
+
     /// `count` bytes were filled in at the place that [`RowBuffer::take_space`] named.
     pub(crate) fn advance(&mut self, count: usize) {
         assert!(count <= self.room(), "filled bytes fit the row");
@@ -149,7 +190,13 @@ impl RowBuffer {
     fn extent(&self, address: RowAddress, place: Place) -> Extent {
         let start = self.geometry.header() + to_usize(u64::from(place.offset));
         let end = start + to_usize(u64::from(place.length));
-        let bytes = &self.chunks[usize::from(place.member)].bytes()[start..end];
+        let sums = self.sums.get(usize::from(place.member)).filter(|sums| {
+            self.is_summed() && place.offset == 0 && to_usize(u64::from(place.length)) == sums.length()
+        });
+        let crcs = sums.map_or_else(
+            || Extent::crcs_of(&self.chunks[usize::from(place.member)].bytes()[start..end]),
+            |sums| sums.blocks().to_vec(),
+        );
         Extent {
             generation: address.generation,
             group: address.group,
@@ -159,38 +206,70 @@ impl RowBuffer {
             data_count: self.geometry.data_count,
             payload_offset: place.offset,
             length: place.length,
-            crcs: Extent::crcs_of(bytes),
+            crcs,
         }
     }
 
-    /// Zeroes what is left of the data chunks and computes the parity chunks. Once per row: the
-    /// payload area does not depend on where the row goes.
+    /// Zeroes what is left of the data chunks and computes the parity chunks, and what all of them sum to. Once
+    /// per row: the payload area does not depend on where the row goes.
     pub(crate) fn encode(&mut self, codec: &Codec) {
         assert!(self.lent.is_none(), "a lent buffer is back before the row is encoded");
-        let header = self.geometry.header();
-        let height = to_usize(u64::from(self.geometry.height.bytes()));
+        let area = self.geometry.header()..to_usize(u64::from(self.geometry.height.bytes()));
         let capacity = self.geometry.chunk_capacity();
+        let is_summed = self.is_summed();
+        self.crcs = vec![0; self.chunks.len()];
         for (index, chunk) in self.chunks.iter_mut().take(self.data_buffers).enumerate() {
-            let filled = self.used.saturating_sub(index * capacity).min(capacity);
-            chunk.bytes_mut()[header + filled..height].fill(0);
+            let filled = area.start + self.used.saturating_sub(index * capacity).min(capacity);
+            let chunk = chunk.bytes_mut();
+            chunk[filled..area.end].fill(0);
+            if is_summed {
+                let filled_crc = self.sums.get(index).map_or(0, ChunkSums::whole);
+                self.crcs[index] = crc32c_append(filled_crc, &chunk[filled..area.end]);
+            }
         }
+        // Of a wide code only whole rows are worth the preparation that each call takes.
+        let step = if codec.granule_bytes() == 1 { ENCODE_SLICE_BYTES } else { area.len() };
+        for start in area.clone().step_by(step) {
+            self.encode_slice(codec, start..area.end.min(start + step), is_summed);
+        }
+        if let [data_crc, parity_crcs @ ..] = &mut *self.crcs
+            && self.data_buffers == 1
+        {
+            parity_crcs.fill(*data_crc);
+        }
+    }
+
+    /// The parity of these bytes of each chunk, and the sums of all that were not summed before, while they are
+    /// in the cache. The parity of a single chunk are copies, which sum to the same.
+    fn encode_slice(&mut self, codec: &Codec, slice: std::ops::Range<usize>, is_data_summed: bool) {
         let (data, parity) = self.chunks.split_at_mut(self.data_buffers);
-        let data: Vec<&[u8]> = data.iter().map(|chunk| &chunk.bytes()[header..height]).collect();
-        let mut parity: Vec<&mut [u8]> =
-            parity.iter_mut().map(|chunk| &mut chunk.bytes_mut()[header..height]).collect();
+        let data: ArrayVec<&[u8], MEMBERS_MAX> =
+            data.iter().map(|chunk| &chunk.bytes()[slice.clone()]).collect();
+        let mut parity: ArrayVec<&mut [u8], MEMBERS_MAX> =
+            parity.iter_mut().map(|chunk| &mut chunk.bytes_mut()[slice.clone()]).collect();
         codec.encode(&data, &mut parity);
+        let (data_crcs, parity_crcs) = self.crcs.split_at_mut(self.data_buffers);
+        if !is_data_summed {
+            for (crc, bytes) in data_crcs.iter_mut().zip(&data) {
+                *crc = crc32c_append(*crc, bytes);
+            }
+        }
+        if data.len() > 1 {
+            for (crc, bytes) in parity_crcs.iter_mut().zip(&parity) {
+                *crc = crc32c_append(*crc, bytes);
+            }
+        }
     }
 
     /// Writes the headers for `identity`; the CRC of member 0's header, which the next row of the
     /// log repeats. May be called again when the row has to go elsewhere.
     pub(crate) fn seal(&mut self, identity: &RowIdentity) -> u32 {
         let geometry = self.geometry;
-        let members = geometry.shape.members();
+        assert!(self.crcs.len() == self.chunks.len(), "a row is encoded before it is sealed");
         let header_bytes = geometry.header();
-        let height = to_usize(u64::from(geometry.height.bytes()));
-        let mut crcs = vec![0; members];
-        for index in 0..self.chunks.len() {
-            crcs[self.member_of(index)] = crc32c(&self.chunks[index].bytes()[header_bytes..height]);
+        let mut crcs = vec![0; geometry.shape.members()];
+        for (index, crc) in self.crcs.iter().enumerate() {
+            crcs[self.member_of(index)] = *crc;
         }
         let mut header = ChunkHeader {
             pool: identity.pool,
@@ -233,12 +312,14 @@ impl RowBuffer {
         }
     }
 
-    pub(crate) fn into_chunks(self) -> (Geometry, usize, Vec<Buffer>) {
-        (self.geometry, self.used, self.chunks)
+    /// The buffers, to be written. They come back through [`RowBuffer::put_chunks`].
+    pub(crate) fn take_chunks(&mut self) -> Vec<Buffer> {
+        std::mem::take(&mut self.chunks)
     }
 
-    /// The row back from its buffers after a write.
-    pub(crate) fn restored(geometry: Geometry, used: usize, chunks: Vec<Buffer>) -> Self {
-        Self { geometry, data_buffers: usize::from(geometry.data_count), chunks, used, lent: None }
+    /// The row is whole again.
+    pub(crate) fn put_chunks(&mut self, chunks: Vec<Buffer>) {
+        assert!(self.chunks.is_empty() && chunks.len() == self.crcs.len(), "all that were taken come back");
+        self.chunks = chunks;
     }
 }

@@ -25,13 +25,16 @@ pub(crate) async fn write_row<R: Runtime>(
     offset: RowOffset,
     row: RowBuffer,
 ) -> Written {
-    let members: Vec<usize> = (0..row.geometry().written()).map(|index| row.member_of(index)).collect();
-    let (geometry, used, chunks) = row.into_chunks();
+    let mut row = row;
+    let geometry = row.geometry();
+    let chunks = row.take_chunks();
     let height = to_usize(u64::from(geometry.height.bytes()));
-    let writes = members.into_iter().zip(chunks).map(|(member, chunk)| async move {
-        let target = descriptor.members[member];
-        let (result, chunk) = write_chunk(view, target, offset, chunk, height).await;
-        (target.device, result, chunk)
+    let writes = chunks.into_iter().enumerate().map(|(index, chunk)| {
+        let target = descriptor.members[row.member_of(index)];
+        async move {
+            let (result, chunk) = write_chunk(view, target, offset, chunk, height).await;
+            (target.device, result, chunk)
+        }
     });
     let mut failures = Vec::new();
     let mut buffers = Vec::with_capacity(geometry.written());
@@ -41,7 +44,8 @@ pub(crate) async fn write_row<R: Runtime>(
         }
         buffers.push(chunk);
     }
-    Written { row: RowBuffer::restored(geometry, used, buffers), failures }
+    row.put_chunks(buffers);
+    Written { row, failures }
 }
 
 /// Writes one chunk durably.

@@ -79,6 +79,7 @@ impl<R: Runtime> Intake<'_, R> {
         count: usize,
         ends_chunk: bool,
     ) -> Result<(), Refusal> {
+        self.writer()?.sum(&buffer, count);
         let start = space.start - self.unhashed;
         let end = space.start + count;
         self.length = self.length.saturating_add(u64::try_from(count).unwrap_or(u64::MAX));
