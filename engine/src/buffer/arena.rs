@@ -55,6 +55,13 @@ impl std::fmt::Display for AllocationError {
 
 impl std::error::Error for AllocationError {}
 
+/// Holds buffers that nobody asked it to hold, and gives them up when memory is short.
+pub trait Relief {
+    /// Lets go of one more buffer; false when it holds none. The memory comes back when the last who uses it
+    /// has let go, too.
+    fn relieve(&self) -> bool;
+}
+
 /// The part of an arena that foreign threads may touch.
 #[derive(Debug)]
 pub(super) struct Home {
@@ -91,12 +98,19 @@ struct Waiter {
     abandoned: Cell<bool>,
 }
 
-#[derive(Debug)]
 struct Inner {
     region: Region,
     home: Arc<Home>,
     buddy: RefCell<Buddy>,
     waiters: RefCell<VecDeque<Rc<Waiter>>>,
+    relief: RefCell<Option<Weak<dyn Relief>>>,
+    is_relieving: Cell<bool>,
+}
+
+impl std::fmt::Debug for Inner {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Inner").field("home", &self.home).finish_non_exhaustive()
+    }
 }
 
 /// A bounded source of [`Buffer`]s for one core. Clones name the same arena.
@@ -117,6 +131,8 @@ impl Arena {
             home,
             buddy: RefCell::new(Buddy::new(pages)),
             waiters: RefCell::new(VecDeque::new()),
+            relief: RefCell::new(None),
+            is_relieving: Cell::new(false),
         });
         ARENAS.with(|arenas| {
             let mut arenas = arenas.borrow_mut();
@@ -132,6 +148,18 @@ impl Arena {
         self.inner.region.bytes()
     }
 
+    /// Has `relief` give up its buffers from now on, one by one, before anyone waits or goes without.
+    pub fn relieve_by(&self, relief: Weak<dyn Relief>) {
+        *self.inner.relief.borrow_mut() = Some(relief);
+    }
+
+    /// Whether somebody waits for memory. Then nothing may be held for later: what is not given back now might
+    /// be all that they wait for.
+    #[must_use]
+    pub fn is_awaited(&self) -> bool {
+        !self.inner.waiters.borrow().is_empty()
+    }
+
     /// Bytes free now, in whatever pieces.
     #[must_use]
     pub fn available(&self) -> usize {
@@ -143,10 +171,16 @@ impl Arena {
     #[must_use]
     pub fn try_take(&self, bytes: usize) -> Option<Buffer> {
         self.reclaim();
-        if !self.inner.waiters.borrow().is_empty() {
+        if self.is_awaited() {
             return None;
         }
-        self.inner.take(order_of(bytes))
+        let order = order_of(bytes);
+        loop {
+            let taken = self.inner.take(order);
+            if taken.is_some() || !self.inner.relieve() {
+                return taken;
+            }
+        }
     }
 
     /// One buffer of at least `bytes` (at most 1 MiB), waiting in turn.
@@ -174,8 +208,8 @@ impl Arena {
             return Err(AllocationError::TooLarge { asked, capacity: self.capacity() });
         }
         self.reclaim();
-        if self.inner.waiters.borrow().is_empty()
-            && let Some(taken) = self.inner.take_many(count, order)
+        if !self.is_awaited()
+            && let Some(taken) = self.inner.take_or_relieve(count, order)
         {
             return Ok(taken);
         }
@@ -239,6 +273,28 @@ impl Inner {
         Some(taken)
     }
 
+    /// As [`Inner::take_many`], at the price of what is only held for later.
+    fn take_or_relieve(&self, count: usize, order: usize) -> Option<Vec<Buffer>> {
+        loop {
+            let taken = self.take_many(count, order);
+            if taken.is_some() || !self.relieve() {
+                return taken;
+            }
+        }
+    }
+
+    /// Has one more buffer given up; false when there is none. What comes back is served at once to those who
+    /// wait, which must not ask for more in the middle of this.
+    fn relieve(&self) -> bool {
+        if self.is_relieving.replace(true) {
+            return false;
+        }
+        let relief = self.relief.borrow().as_ref().and_then(Weak::upgrade);
+        let is_relieved = relief.is_some_and(|relief| relief.relieve());
+        self.is_relieving.set(false);
+        is_relieved
+    }
+
     fn put_back(&self, taken: Vec<Buffer>) {
         // Dropping would call `serve` again for each block; park the queue meanwhile.
         let parked = std::mem::take(&mut *self.waiters.borrow_mut());
@@ -254,7 +310,7 @@ impl Inner {
                 self.waiters.borrow_mut().pop_front();
                 continue;
             }
-            let Some(taken) = self.take_many(first.count, first.order) else { return };
+            let Some(taken) = self.take_or_relieve(first.count, first.order) else { return };
             self.waiters.borrow_mut().pop_front();
             *first.ready.borrow_mut() = Some(taken);
             if let Some(waker) = first.waker.borrow_mut().take() {
@@ -311,6 +367,38 @@ mod tests {
 
     fn poll_once<F: Future>(future: Pin<&mut F>) -> Poll<F::Output> {
         future.poll(&mut Context::from_waker(&noop_waker()))
+    }
+
+    /// Holds buffers for later.
+    struct Shelf(RefCell<Vec<Arc<Buffer>>>);
+
+    impl Relief for Shelf {
+        fn relieve(&self) -> bool {
+            self.0.borrow_mut().pop().is_some()
+        }
+    }
+
+    #[test]
+    fn what_is_held_for_later_is_given_up_before_anyone_waits() {
+        let arena = Arena::new(Region::allocate(2 << 20).unwrap(), 0);
+        let shelf = Rc::new(Shelf(RefCell::default()));
+        let relief: Weak<Shelf> = Rc::downgrade(&shelf);
+        arena.relieve_by(relief);
+        *shelf.0.borrow_mut() = std::iter::from_fn(|| arena.inner.take(0)).map(Arc::new).collect();
+        let count = shelf.0.borrow().len();
+        assert_eq!((count, arena.available()), (512, 0));
+        let mut three = Box::pin(arena.take_many(3, 4096));
+        let Poll::Ready(Ok(three)) = poll_once(three.as_mut()) else { panic!("there is enough to give up") };
+        assert_eq!(shelf.0.borrow().len(), count - 3, "no more than was wanted");
+        // One of those on the shelf is in use: what needs its memory waits for that user alone.
+        let used = Arc::clone(&shelf.0.borrow()[0]);
+        let mut all = Box::pin(arena.take_many(2, 1 << 20));
+        assert!(poll_once(all.as_mut()).is_pending());
+        assert!(arena.is_awaited() && shelf.0.borrow().is_empty());
+        drop(three);
+        assert!(poll_once(all.as_mut()).is_pending());
+        drop(used);
+        assert!(poll_once(all.as_mut()).is_ready());
     }
 
     #[test]

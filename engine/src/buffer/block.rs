@@ -152,6 +152,26 @@ impl BufferSlice {
     }
 }
 
+impl BufferSlice {
+    /// Whether it lies in DMA memory.
+    pub(crate) fn is_in_buffer(&self) -> bool {
+        matches!(self.memory, Memory::Buffer(_))
+    }
+
+    /// Bytes of memory that are taken as long as it lives.
+    pub(crate) fn memory_bytes(&self) -> usize {
+        self.memory.bytes().len()
+    }
+
+    /// Whether others hold slices of the same memory.
+    pub(crate) fn is_shared(&self) -> bool {
+        match &self.memory {
+            Memory::Buffer(buffer) => Arc::strong_count(buffer) > 1,
+            Memory::Heap(bytes) => Arc::strong_count(bytes) > 1,
+        }
+    }
+}
+
 impl AsRef<[u8]> for BufferSlice {
     fn as_ref(&self) -> &[u8] {
         self.bytes()

@@ -9,7 +9,7 @@ mod block;
 mod buddy;
 mod region;
 
-pub use arena::{AllocationError, Arena};
+pub use arena::{AllocationError, Arena, Relief};
 pub use block::{Buffer, BufferSlice};
 pub use region::{Region, RegionError};
 

@@ -7,8 +7,7 @@
 //! out that is in use.
 //!
 //! Invariants: the cost of everything held is at most the room; what is in use elsewhere does not leave, because
-//! its memory would be taken and no longer counted. Values live on the heap, never in DMA memory, because that is
-//! what requests wait for.
+//! its memory would be taken and no longer counted, unless it is given up to whoever counts it.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
@@ -120,6 +119,21 @@ impl<N: Copy + Ord, V: Cached> Cache<N, V> {
         }
         self.remember(name);
         false
+    }
+
+    /// Lets go of one value, in use or not; false when none is held.
+    pub(crate) fn give_up(&mut self) -> bool {
+        if self.held.is_empty() {
+            return false;
+        }
+        if !self.evict() {
+            let Some(name) = self.small.pop_front().or_else(|| self.main.pop_front()) else {
+                unreachable!("the queues name all {} bytes that are held", self.bytes())
+            };
+            let Some(held) = self.held.remove(&name) else { unreachable!("a queue names only what is held") };
+            self.uncount(&held);
+        }
+        true
     }
 
     /// Drops everything whose name `is_gone`.

@@ -76,13 +76,14 @@ impl<R: Runtime> PoolView<R> {
             codecs: RefCell::default(),
             link: RefCell::new(None),
             repaired: Cell::new(0),
-            blocks: BlockCache::new(0),
+            blocks: BlockCache::none(),
         }
     }
 
-    /// The same view, keeping small bodies that were read in at most `bytes` of memory.
+    /// The same view, keeping bodies that were read: small ones in at most `bytes` of the heap, larger ones in
+    /// the arena.
     pub(crate) fn with_block_cache(self, bytes: usize) -> Self {
-        Self { blocks: BlockCache::new(bytes), ..self }
+        Self { blocks: BlockCache::new(bytes, self.runtime.arena()), ..self }
     }
 
     /// Connects the view with the pool's owner; once, before the first write.

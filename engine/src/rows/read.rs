@@ -82,7 +82,7 @@ fn fits(extent: &Extent, group: &GroupDescriptor, segment_bytes: u64) -> Result<
     within(Field::Length, u64::from(extent.height.bytes()), end)
 }
 
-/// As [`read_extent`], for bodies: small ones are kept for the next time.
+/// As [`read_extent`], for bodies: they are kept for the next time.
 ///
 /// # Errors
 /// As [`read_extent`].
@@ -122,7 +122,7 @@ pub(crate) fn read_body_at_once<R: Runtime>(
 
 fn kept<R: Runtime>(view: &PoolView<R>, extent: &Extent, slice: BufferSlice) -> BufferSlice {
     if slice.len() == to_usize(u64::from(extent.length)) {
-        view.blocks.keep(extent, slice.bytes());
+        view.blocks.keep(extent, &slice);
     }
     slice
 }
