@@ -106,14 +106,12 @@ impl OpenDevice {
             // Somebody exchanged the name in between.
             return Err(OpenError::WrongType);
         }
-        if !rustix::fs::fcntl_getfl(&fd)?.contains(OFlags::DIRECT) {
-            return Err(OpenError::NoDirectIo);
-        }
+        assert_direct(&fd)?;
         if options.exclusive {
             lock(&fd)?;
         }
         let name = path.display().to_string();
-        let info = if is_file { file_info(name, &opened) } else { block_info(name, &fd, &opened)? };
+        let info = if is_file { file_info(name, &fd, &opened) } else { block_info(name, &fd, &opened)? };
         if info.logical_block > TRANSFER_UNIT || !info.logical_block.is_power_of_two() {
             return Err(OpenError::BlockSize { found: info.logical_block });
         }
@@ -128,6 +126,10 @@ impl OpenDevice {
 
     pub(super) fn raw_fd(&self) -> RawFd {
         self.fd.as_raw_fd()
+    }
+
+    pub(super) fn fd(&self) -> &OwnedFd {
+        &self.fd
     }
 
     /// True when the filesystem says that the whole range of a file holds written blocks, so that
@@ -172,12 +174,39 @@ fn lock(fd: impl AsFd) -> Result<(), OpenError> {
     Err(OpenError::InUse)
 }
 
-fn file_info(name: String, stat: &rustix::fs::Stat) -> DeviceInfo {
+/// One write unit of memory with the alignment that direct I/O wants.
+#[repr(C, align(4096))]
+struct Unit([u8; TRANSFER_UNIT as usize]);
+
+/// Reads the flag back, and the first unit of the device: some filesystems take the flag and then refuse the
+/// transfers. A device too short for a unit gives fewer bytes, which is no refusal.
+fn assert_direct(fd: &OwnedFd) -> Result<(), OpenError> {
+    if !rustix::fs::fcntl_getfl(fd)?.contains(OFlags::DIRECT) {
+        return Err(OpenError::NoDirectIo);
+    }
+    let mut unit = Box::new(Unit([0; TRANSFER_UNIT as usize]));
+    match rustix::io::pread(fd, &mut unit.0, 0) {
+        // What else can go wrong with a read is the business of who needs these bytes.
+        Err(Errno::INVAL | Errno::OPNOTSUPP) => Err(OpenError::NoDirectIo),
+        Ok(_) | Err(_) => Ok(()),
+    }
+}
+
+/// What direct transfers of a file must be aligned to, when the filesystem tells (Linux 6.1).
+fn file_block(fd: &OwnedFd) -> Option<u32> {
+    let asked = rustix::fs::StatxFlags::DIOALIGN;
+    let told = rustix::fs::statx(fd, c"", rustix::fs::AtFlags::EMPTY_PATH, asked).ok()?;
+    let has = told.stx_mask & asked.bits() != 0 && told.stx_dio_offset_align != 0;
+    has.then_some(told.stx_dio_offset_align)
+}
+
+fn file_info(name: String, fd: &OwnedFd, stat: &rustix::fs::Stat) -> DeviceInfo {
     let bytes = u64::try_from(stat.st_size).unwrap_or(0);
     DeviceInfo {
         name,
         bytes: bytes - bytes % u64::from(TRANSFER_UNIT),
-        logical_block: TRANSFER_UNIT,
+        // Smaller ones are no use to us; larger ones are refused.
+        logical_block: file_block(fd).unwrap_or(TRANSFER_UNIT).max(TRANSFER_UNIT),
         physical_block: TRANSFER_UNIT,
         // What lies under a filesystem is not ours to know, so nothing is assumed to be safe.
         volatile_cache: true,
@@ -209,7 +238,7 @@ fn block_info(name: String, fd: &OwnedFd, stat: &rustix::fs::Stat) -> Result<Dev
 }
 
 /// The queue's folder in sysfs; a partition's queue is that of the disk around it.
-fn queue_folder(device: u64) -> PathBuf {
+pub(super) fn queue_folder(device: u64) -> PathBuf {
     let (major, minor) = (rustix::fs::major(device), rustix::fs::minor(device));
     let own = PathBuf::from(format!("/sys/dev/block/{major}:{minor}"));
     let queue = own.join("queue");

@@ -9,6 +9,7 @@ mod memory;
 mod tls;
 mod watch;
 
+pub(crate) use config::MEMORY_DEFAULT;
 pub use config::{ConfigError, ServeConfig};
 pub use demo::{DemoError, DemoOptions};
 pub use keys::Keys;
