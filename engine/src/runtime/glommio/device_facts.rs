@@ -2,6 +2,7 @@
 
 use super::super::contract::DeviceInfo;
 use super::machine::chosen_word;
+use super::nvme::PassedOver;
 use super::open::{OpenDevice, queue_folder};
 use std::fs;
 
@@ -12,6 +13,11 @@ pub enum Backend {
     File,
     /// Through the kernel's block layer, past the page cache.
     Block,
+    /// As NVMe commands, past the block layer.
+    Passthrough {
+        /// Completions are polled for instead of announced by interrupts.
+        polled: bool,
+    },
 }
 
 impl std::fmt::Display for Backend {
@@ -19,6 +25,8 @@ impl std::fmt::Display for Backend {
         f.write_str(match self {
             Self::File => "file, O_DIRECT",
             Self::Block => "block device, O_DIRECT",
+            Self::Passthrough { polled: true } => "NVMe passthrough, polled",
+            Self::Passthrough { polled: false } => "NVMe passthrough, by interrupts",
         })
     }
 }
@@ -38,6 +46,8 @@ pub struct DeviceFacts {
     pub scheduler: Option<String>,
     /// How it is used.
     pub backend: Backend,
+    /// Why not by NVMe passthrough; `None` when it is.
+    pub passed_over: Option<PassedOver>,
 }
 
 /// From `linux/magic.h`; the last word is true when nothing survives a restart of the machine.
@@ -66,6 +76,7 @@ impl OpenDevice {
             in_memory: known.is_some_and(|(_, _, in_memory)| *in_memory),
             scheduler: self.scheduler(),
             backend: self.backend(),
+            passed_over: self.passed_over(),
             info,
         }
     }
@@ -73,7 +84,11 @@ impl OpenDevice {
     /// How it is used.
     #[must_use]
     pub fn backend(&self) -> Backend {
-        if self.info().is_file { Backend::File } else { Backend::Block }
+        match self.namespace() {
+            Some(namespace) => Backend::Passthrough { polled: namespace.polled() },
+            None if self.info().is_file => Backend::File,
+            None => Backend::Block,
+        }
     }
 
     fn filesystem(&self) -> Option<&'static (i64, &'static str, bool)> {

@@ -7,7 +7,7 @@
 //!
 //! Module order, top first: [`launch()`] starts the cores; `driver` turns the ring; `core` is the
 //! handle that tasks hold; `net` and `device` make operations; `operation` waits for them; `ring`
-//! carries them; `slot` and `held` own what the kernel touches, `fixed` knows what is registered;
+//! carries them; `nvme` does the same for namespaces that are driven by commands; `slot` and `held` own what the kernel touches, `fixed` knows what is registered;
 //! `task` counts what is runnable; `shared` is what all cores see; `machine` and `device_facts` say what
 //! there is and what is used of it; `timer`, `signal`, `open`, `probe`, `facts`, `warning`, `limits` stand alone.
 
@@ -22,6 +22,7 @@ mod launch;
 mod limits;
 mod machine;
 mod net;
+mod nvme;
 mod open;
 mod operation;
 mod probe;
@@ -49,7 +50,8 @@ pub use limits::{
 };
 pub use machine::{MachineFacts, RingModes, machine_facts};
 pub use net::{GlommioListener, GlommioStream};
-pub use open::{OpenDevice, OpenError, OpenOptions, create_file_device};
+pub use nvme::PassedOver;
+pub use open::{OpenDevice, OpenError, OpenOptions, Passthrough, create_file_device};
 pub use probe::{Contents, what_is_on};
 pub use ring::RingCounters;
 pub use warning::LaunchWarning;

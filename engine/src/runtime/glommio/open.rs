@@ -1,6 +1,7 @@
 //! Opens a block device or a file that stands in for one, past the page cache, for us alone.
 
 use super::super::contract::DeviceInfo;
+use super::nvme::{Namespace, PassedOver};
 use rustix::fs::{FileType, FlockOperation, Mode, OFlags};
 use rustix::io::Errno;
 use std::fs;
@@ -40,6 +41,8 @@ pub enum OpenError {
         /// Bytes.
         found: u32,
     },
+    /// NVMe passthrough is required and does not work.
+    Passthrough(PassedOver),
     /// It exists already.
     Exists,
     /// Any other error number.
@@ -56,6 +59,9 @@ impl std::fmt::Display for OpenError {
             Self::WrongType => write!(f, "neither a block device nor an ordinary file"),
             Self::NoDirectIo => write!(f, "the filesystem does not support direct I/O"),
             Self::BlockSize { found } => write!(f, "logical blocks of {found} bytes are not supported"),
+            Self::Passthrough(why) => {
+                write!(f, "cannot be driven by NVMe passthrough, which the configuration requires: {why}")
+            }
             Self::Exists => write!(f, "exists already"),
             Self::Io { errno } => write!(f, "cannot open: {}", std::io::Error::from_raw_os_error(*errno)),
         }
@@ -70,11 +76,26 @@ impl From<Errno> for OpenError {
     }
 }
 
+/// Whether NVMe passthrough is used.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Passthrough {
+    /// Never.
+    Off,
+    /// Where it works.
+    #[default]
+    Auto,
+    /// A device with which it does not work is refused.
+    Required,
+}
+
 /// An open device; the lock on it lasts as long as this.
 #[derive(Debug)]
 pub struct OpenDevice {
     fd: OwnedFd,
     info: DeviceInfo,
+    read_only: bool,
+    /// Commands go there, past this descriptor, or why they do not.
+    passthrough: Result<Namespace, PassedOver>,
 }
 
 impl OpenDevice {
@@ -115,7 +136,34 @@ impl OpenDevice {
         if info.logical_block > TRANSFER_UNIT || !info.logical_block.is_power_of_two() {
             return Err(OpenError::BlockSize { found: info.logical_block });
         }
-        Ok(Self { fd, info })
+        Ok(Self { fd, info, read_only: options.read_only, passthrough: Err(PassedOver::Off) })
+    }
+
+    /// Finds out whether NVMe passthrough works with this device, by trying, and uses it from then on if it does.
+    ///
+    /// # Errors
+    /// When it is required and does not work.
+    pub fn choose_passthrough(&mut self, choice: Passthrough) -> Result<(), OpenError> {
+        self.passthrough = match choice {
+            Passthrough::Off => Err(PassedOver::Off),
+            Passthrough::Auto | Passthrough::Required => {
+                Namespace::open(&self.fd, &self.info, self.read_only)
+            }
+        };
+        match &self.passthrough {
+            Err(why) if choice == Passthrough::Required => Err(OpenError::Passthrough(*why)),
+            Ok(_) | Err(_) => Ok(()),
+        }
+    }
+
+    /// Why NVMe passthrough is not used; `None` when it is.
+    #[must_use]
+    pub fn passed_over(&self) -> Option<PassedOver> {
+        self.passthrough.as_ref().err().copied()
+    }
+
+    pub(super) fn namespace(&self) -> Option<&Namespace> {
+        self.passthrough.as_ref().ok()
     }
 
     /// What it is.

@@ -2,13 +2,15 @@
 
 use super::report::{Harm, Report};
 use crate::output::format_size;
-use ashlar_engine::runtime::native::{DeviceFacts, OpenDevice, OpenError, OpenOptions};
+use ashlar_engine::runtime::native::{
+    Backend, DeviceFacts, OpenDevice, OpenError, OpenOptions, PassedOver, Passthrough,
+};
 use std::path::{Path, PathBuf};
 
 type Problem = Option<(Harm, String)>;
 
 /// Opens each for reading, beside whoever uses it.
-pub(super) fn look(paths: &[PathBuf], report: &mut Report) {
+pub(super) fn look(paths: &[PathBuf], passthrough: Passthrough, report: &mut Report) {
     let mut seen: Vec<PathBuf> = Vec::new();
     for path in paths {
         report.part(path.display().to_string());
@@ -19,7 +21,13 @@ pub(super) fn look(paths: &[PathBuf], report: &mut Report) {
             continue;
         }
         match OpenDevice::open(path, OpenOptions { read_only: true, exclusive: false }) {
-            Ok(device) => device_facts(&device.facts(), &real, report),
+            Ok(mut device) => {
+                let chosen = device.choose_passthrough(passthrough);
+                device_facts(&device.facts(), &real, report);
+                if let Err(error) = chosen {
+                    report.check("passthrough", error, Some((Harm::Stops, remedy_of(error))));
+                }
+            }
             Err(error) => report.check("open", error, Some((Harm::Stops, remedy_of(error)))),
         }
         seen.push(real);
@@ -32,6 +40,9 @@ fn remedy_of(error: OpenError) -> String {
         OpenError::WrongType => "name a block device or an ordinary file",
         OpenError::NoDirectIo => "use a block device, or a filesystem with direct I/O such as ext4 or XFS",
         OpenError::BlockSize { .. } => "format the device with logical blocks of 512 or 4096 bytes",
+        OpenError::Passthrough(_) => {
+            "passthrough = \"auto\" in the configuration takes the block device instead"
+        }
         OpenError::Exists => "name another path",
         OpenError::Io { errno } => {
             let kind = std::io::Error::from_raw_os_error(errno).kind();
@@ -67,6 +78,23 @@ fn device_facts(facts: &DeviceFacts, path: &Path, report: &mut Report) {
         report.check("scheduler", scheduler_name, scheduler(facts, path));
     }
     report.fact("back-end", facts.backend);
+    match facts.passed_over {
+        Some(why) => report.check("no passthrough", why, forbidden(why)),
+        None if facts.backend == (Backend::Passthrough { polled: false }) => {
+            report.fact("no polling", "the controller has no queues for it: boot with nvme.poll_queues=2");
+        }
+        None => {}
+    }
+}
+
+/// Passthrough would work if this user were let.
+fn forbidden(why: PassedOver) -> Problem {
+    let PassedOver::Open { errno } = why else { return None };
+    let kind = std::io::Error::from_raw_os_error(errno).kind();
+    (kind == std::io::ErrorKind::PermissionDenied).then(|| {
+        let rule = r#"KERNEL=="ng[0-9]*n[0-9]*", GROUP="disk", MODE="0660""#;
+        (Harm::Slow, format!("let this user use it: a udev rule {rule}"))
+    })
 }
 
 fn memory_only(facts: &DeviceFacts) -> Problem {
@@ -84,7 +112,8 @@ fn direct(facts: &DeviceFacts) -> Problem {
 
 fn scheduler(facts: &DeviceFacts, path: &Path) -> Problem {
     let name = facts.scheduler.as_deref().unwrap_or("none");
-    if facts.info.rotational || name == "none" || name.is_empty() {
+    let is_passed = matches!(facts.backend, Backend::Passthrough { .. });
+    if is_passed || facts.info.rotational || name == "none" || name.is_empty() {
         return None;
     }
     let device = path.file_name().unwrap_or_default().to_string_lossy();
@@ -98,7 +127,6 @@ fn scheduler(facts: &DeviceFacts, path: &Path) -> Problem {
 mod tests {
     use super::*;
     use ashlar_engine::runtime::DeviceInfo;
-    use ashlar_engine::runtime::native::Backend;
 
     fn facts() -> DeviceFacts {
         DeviceFacts {
@@ -116,6 +144,7 @@ mod tests {
             in_memory: false,
             scheduler: Some("none".to_owned()),
             backend: Backend::Block,
+            passed_over: Some(PassedOver::NotNvme),
         }
     }
 
@@ -133,6 +162,14 @@ mod tests {
             None,
             "a spinning disk profits from one"
         );
+        let commanded = DeviceFacts {
+            scheduler: Some("bfq".to_owned()),
+            backend: Backend::Passthrough { polled: true },
+            ..facts()
+        };
+        assert_eq!(scheduler(&commanded, path), None, "commands pass no scheduler");
+        assert_eq!(forbidden(PassedOver::Open { errno: 13 }).unwrap().0, Harm::Slow);
+        assert_eq!(forbidden(PassedOver::NotNvme), None);
         assert_eq!(direct(&DeviceFacts { direct: false, ..facts() }).unwrap().0, Harm::Unsafe);
         assert_eq!(memory_only(&DeviceFacts { in_memory: true, ..facts() }).unwrap().0, Harm::Unsafe);
     }
@@ -141,7 +178,7 @@ mod tests {
     fn absent_and_doubled_devices_are_problems() {
         let mut report = Report::new();
         let absent = PathBuf::from("/nowhere/at/all");
-        look(&[absent.clone(), absent], &mut report);
+        look(&[absent.clone(), absent], Passthrough::Auto, &mut report);
         assert_eq!(report.problem_count(), 2);
         assert!(report.text().contains("correct the path"), "{}", report.text());
     }

@@ -9,6 +9,7 @@ mod machine;
 mod report;
 
 use crate::command::serve::{ConfigError, ServeConfig};
+use ashlar_engine::runtime::native::Passthrough;
 use report::Report;
 use std::fmt;
 use std::io::{self, Write as _};
@@ -59,14 +60,16 @@ impl std::error::Error for DoctorError {}
 pub fn run(options: &DoctorOptions) -> Result<(), DoctorError> {
     let mut devices = options.devices.clone();
     let mut memory = None;
+    let mut passthrough = Passthrough::Auto;
     if let Some(path) = &options.config {
         let serve = ServeConfig::load(path).and_then(ServeConfig::check).map_err(DoctorError::Config)?;
         devices.splice(0..0, serve.devices);
         memory = Some(serve.memory);
+        passthrough = serve.passthrough;
     }
     let mut report = Report::new();
     machine::look(memory, &mut report);
-    device::look(&devices, &mut report);
+    device::look(&devices, passthrough, &mut report);
     let text = if options.json { format!("{:#}\n", report.json()) } else { report.text() };
     io::stdout().lock().write_all(text.as_bytes()).map_err(DoctorError::Print)?;
     match report.problem_count() {
