@@ -133,6 +133,11 @@ pub enum DeviceError {
         /// As from the kernel.
         errno: i32,
     },
+    /// The controller of an NVMe namespace answered with a status.
+    Nvme {
+        /// Type of the status (3 bits) and its code (8 bits), as in the NVMe specification.
+        status: u16,
+    },
     /// Fewer bytes than asked for moved: the device has gone or shrunk.
     Short {
         /// Bytes asked for.
@@ -157,6 +162,7 @@ impl std::fmt::Display for DeviceError {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
             Self::Io { errno } => write!(f, "device error {errno}"),
+            Self::Nvme { status } => write!(f, "NVMe status {status:#x}"),
             Self::Short { expected, found } => write!(f, "moved {found} of {expected} bytes"),
             Self::OutOfRange { offset, bytes } => write!(f, "{bytes} bytes at {offset} are beyond the end"),
             Self::NoSpace => write!(f, "no space left under the file device"),

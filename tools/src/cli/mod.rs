@@ -9,6 +9,8 @@ mod pool;
 
 mod inspect;
 
+mod doctor;
+
 mod load;
 
 use crate::command;
@@ -33,6 +35,8 @@ enum Command {
     Pool(pool::Arguments),
     /// Print what is on a device, without ever writing to it.
     Inspect(inspect::Arguments),
+    /// Say what the machine and devices give, what would be used of it, and what to do about it.
+    Doctor(doctor::Arguments),
     /// Put a known load on an S3 server and say what it cost.
     Load(Box<load::Arguments>),
 }
@@ -54,6 +58,7 @@ pub fn run() -> ExitCode {
             Ok(options) => finish(command::inspect::run(&options)),
             Err(message) => refuse("inspect", message),
         },
+        Command::Doctor(arguments) => finish(command::doctor::run(&arguments.check())),
         Command::Load(arguments) => match arguments.check() {
             Ok(options) => finish(command::load::run(options)),
             Err(message) => refuse("load", message),

@@ -1,7 +1,7 @@
 //! Opening devices, and looking at them before they are overwritten.
 
 use ashlar_disk_format::constants::LABEL_MAGIC;
-use ashlar_engine::runtime::native::{Contents, OpenDevice, OpenError, OpenOptions, what_is_on};
+use ashlar_engine::runtime::native::{Contents, OpenDevice, OpenError, OpenOptions, Passthrough, what_is_on};
 use std::fmt;
 use std::path::{Path, PathBuf};
 
@@ -49,15 +49,22 @@ impl std::error::Error for DeviceProblem {}
 /// is returned beside, because a pool works without some of its devices.
 ///
 /// # Errors
-/// When another process uses one of them: two servers on one pool would destroy it.
+/// When another process uses one of them: two servers on one pool would destroy it. When passthrough is required
+/// and does not work with one.
 pub(crate) fn open_present(
     paths: &[PathBuf],
+    passthrough: Passthrough,
 ) -> Result<(Vec<OpenDevice>, Vec<DeviceProblem>), DeviceProblem> {
     let mut devices = Vec::new();
     let mut absent = Vec::new();
     for path in paths {
         match OpenDevice::open(path, OpenOptions { read_only: false, exclusive: true }) {
-            Ok(device) => devices.push(device),
+            Ok(mut device) => {
+                device
+                    .choose_passthrough(passthrough)
+                    .map_err(|error| DeviceProblem::Open { path: path.clone(), error })?;
+                devices.push(device);
+            }
             Err(OpenError::InUse) => {
                 return Err(DeviceProblem::Open { path: path.clone(), error: OpenError::InUse });
             }

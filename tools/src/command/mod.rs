@@ -1,5 +1,7 @@
 //! What the program can do: one module per subcommand. Each takes checked options and returns a verdict.
 
+pub mod doctor;
+
 pub mod serve;
 
 pub mod pool;

@@ -6,7 +6,7 @@ use ashlar_disk_format::code::CodeShape;
 use ashlar_disk_format::superblock::DeviceState;
 use ashlar_engine::pool::{CreateOptions, DeviceStanding, create_pool};
 use ashlar_engine::runtime::native::{
-    LaunchConfig, LaunchError, OpenDevice, affinity_cpus, create_file_device, launch,
+    LaunchConfig, LaunchError, OpenDevice, Passthrough, affinity_cpus, create_file_device, launch,
 };
 use ashlar_engine::{Survey, survey};
 use std::fmt;
@@ -72,7 +72,7 @@ pub fn create(options: &PoolCreateOptions) -> Result<(), PoolError> {
         }
         check_empty(path, &options.wipe).map_err(PoolError::Device)?;
     }
-    let (devices, absent) = open_present(&options.devices).map_err(PoolError::Device)?;
+    let (devices, absent) = open_present(&options.devices, Passthrough::Off).map_err(PoolError::Device)?;
     if let Some(problem) = absent.into_iter().next() {
         return Err(PoolError::Device(problem));
     }

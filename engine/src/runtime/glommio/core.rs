@@ -3,6 +3,7 @@
 use super::super::contract::{CoreId, Monotonic, NetError, Runtime, TaskQueue, WallTime};
 use super::device::GlommioDevice;
 use super::net::{GlommioListener, Network};
+use super::nvme::Rings;
 use super::ring::{Ring, RingCounters};
 use super::shared::{Shared, Started};
 use super::task::Tasks;
@@ -25,6 +26,7 @@ pub(super) struct Core {
     pub(super) shared: Arc<Shared>,
     pub(super) started: Arc<Started>,
     pub(super) ring: Rc<Ring>,
+    pub(super) nvme: Rings,
     pub(super) timers: Rc<Timers>,
     pub(super) tasks: Rc<Tasks>,
     pub(super) arena: Arena,

@@ -4,6 +4,7 @@
 use super::super::contract::{Device, DeviceError, DeviceInfo, Durability};
 use super::held::Held;
 use super::limits::{DEVICE_IN_FLIGHT_MAX, PREPARE_STEP_BYTES};
+use super::nvme::{Direction, Rings, Way};
 use super::open::OpenDevice;
 use super::operation::Operation;
 use super::ring::{Kind, Ring};
@@ -26,6 +27,8 @@ struct Inner {
     shared: Arc<Shared>,
     /// Place among the process's devices, and in the ring's table of registered files.
     index: u32,
+    /// How commands reach it, when it is driven by NVMe passthrough.
+    nvme: Option<Way>,
     limit: Limit,
     /// Never written.
     zeros: Region,
@@ -50,13 +53,14 @@ fn length_u32(length: usize) -> u32 {
 
 impl GlommioDevice {
     /// All devices of the process for the core that owns `ring`.
-    pub(super) fn all(ring: &Rc<Ring>, shared: &Arc<Shared>, zeros: Region) -> Vec<Self> {
+    pub(super) fn all(ring: &Rc<Ring>, nvme: &Rings, shared: &Arc<Shared>, zeros: Region) -> Vec<Self> {
         (0..shared.devices.len())
             .map(|index| Self {
                 inner: Rc::new(Inner {
                     ring: Rc::clone(ring),
                     shared: Arc::clone(shared),
                     index: length_u32(index),
+                    nvme: nvme.way(&shared.devices, index),
                     limit: Limit::new(DEVICE_IN_FLIGHT_MAX),
                     zeros,
                 }),
@@ -145,6 +149,9 @@ impl Device for GlommioDevice {
         if let Err(error) = self.check(offset, length as u64) {
             return (Err(error), buffer);
         }
+        if let Some(nvme) = &self.inner.nvme {
+            return nvme.transfer(&self.inner.limit, Direction::Read, offset, buffer, length).await;
+        }
         let entry = self.inner.ring.read_entry(self.inner.index, &buffer, length_u32(length), offset);
         let (result, buffer) = self.transfer(entry, buffer).await;
         (self.moved(result, length), buffer)
@@ -161,6 +168,10 @@ impl Device for GlommioDevice {
         if let Err(error) = self.check(offset, length as u64) {
             return (Err(error), buffer);
         }
+        if let Some(nvme) = &self.inner.nvme {
+            let durability = (durability, self.info().volatile_cache);
+            return nvme.write(&self.inner.limit, offset, buffer, length, durability).await;
+        }
         // DSYNC of one write stays asynchronous and becomes FUA, or a write and a flush; without a
         // volatile cache a completed write is already safe.
         let flags = match durability {
@@ -173,6 +184,9 @@ impl Device for GlommioDevice {
     }
 
     async fn flush(&self) -> Result<(), DeviceError> {
+        if let Some(nvme) = &self.inner.nvme {
+            return nvme.flush(&self.inner.limit).await;
+        }
         let entry = opcode::Fsync::new(self.file()).flags(types::FsyncFlags::DATASYNC).build();
         let (result, _nothing) = self.run(entry, Held::Nothing).await;
         self.done(result)
@@ -196,6 +210,9 @@ impl Device for GlommioDevice {
         // A file keeps its blocks: giving them back would undo `prepare`.
         if self.check(offset, length).is_err() || self.info().is_file || length == 0 {
             return;
+        }
+        if let Some(nvme) = &self.inner.nvme {
+            return nvme.discard(&self.inner.limit, offset, length).await;
         }
         let mut command = [0; 16];
         command[..8].copy_from_slice(&length.to_le_bytes());

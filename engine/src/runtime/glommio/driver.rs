@@ -20,6 +20,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::rc::Rc;
 use std::sync::atomic::Ordering;
 use std::task::{Context, Poll};
+use std::time::Duration;
 
 struct Driver {
     core: Rc<Core>,
@@ -54,8 +55,19 @@ impl Driver {
                 return Poll::Ready(());
             }
             if core.tasks.is_idle() && !core.post.is_wanted() {
-                core.ring.block(core.timers.wait(IDLE_BLOCK_MAX));
+                self.rest();
             }
+        }
+    }
+
+    /// Sleeps until something happens. What happens on a ring that is polled wakes nobody, so while such
+    /// transfers are under way the sleep is short, or none at all.
+    fn rest(&self) {
+        let core = &self.core;
+        match core.nvme.patience() {
+            None => core.ring.block(core.timers.wait(IDLE_BLOCK_MAX)),
+            Some(Duration::ZERO) => std::hint::spin_loop(),
+            Some(pause) => core.ring.block(core.timers.wait(pause)),
         }
     }
 
@@ -63,6 +75,7 @@ impl Driver {
         let core = &self.core;
         core.post_mail();
         core.ring.turn();
+        core.nvme.turn();
         if core.ring.take_mail() {
             core.open_mail();
         }
@@ -93,7 +106,7 @@ impl Driver {
             return false;
         }
         if !self.drained.get() {
-            if core.tasks.live() > 0 || !core.ring.is_drained() {
+            if core.tasks.live() > 0 || !core.ring.is_drained() || !core.nvme.is_drained() {
                 return false;
             }
             self.drained.set(true);

@@ -28,6 +28,10 @@ pub(super) enum Held {
     Nothing,
     /// The memory of a device read or write.
     Buffer(Buffer),
+    /// The memory of a device transfer that takes several commands.
+    Shared(#[expect(dead_code, reason = "held until the controller has finished with it")] Rc<Buffer>),
+    /// A range of blocks, as a command describes it.
+    Range(#[expect(dead_code, reason = "held until the controller has read it")] Box<[u8; 16]>),
     /// The memory and the socket of a receive.
     Receive(Buffer, Rc<Socket>),
     /// The memory, the vectors and the socket of a send.
@@ -48,7 +52,13 @@ impl Held {
                 }
                 drop(listener);
             }
-            Self::Nothing | Self::Buffer(_) | Self::Receive(..) | Self::Send(_) | Self::Watch(_) => {}
+            Self::Nothing
+            | Self::Buffer(_)
+            | Self::Shared(_)
+            | Self::Range(_)
+            | Self::Receive(..)
+            | Self::Send(_)
+            | Self::Watch(_) => {}
         }
     }
 }

@@ -7,6 +7,7 @@ use super::limits::{
     BACKGROUND_SHARES, CORES_MAX, DEVICES_MAX, FIXED_BUFFERS_MAX, FOREGROUND_SHARES, GLOMMIO_IO_MEMORY,
     GLOMMIO_MEMLOCK_MIN, GLOMMIO_RING_DEPTH, PREEMPT_TIMER, PREPARE_STEP_BYTES,
 };
+use super::nvme::Rings;
 use super::open::OpenDevice;
 use super::ring::Ring;
 use super::shared::{MailFlag, Shared, Started};
@@ -233,7 +234,7 @@ where
         .ring_depth(GLOMMIO_RING_DEPTH)
         .preempt_timer(PREEMPT_TIMER)
         .spawn(move || async move {
-            let (ring, warning) = match make_ring(&seat) {
+            let (rings, warning) = match make_rings(&seat) {
                 Ok(made) => made,
                 Err(error) => {
                     // The launching thread may have given up already; either way this core ends.
@@ -241,10 +242,10 @@ where
                     return None;
                 }
             };
-            let told = ready_to.send(Ok((ring.raw_fd(), warning)));
+            let told = ready_to.send(Ok((rings.ring.raw_fd(), warning)));
             // Blocking here is fine: nothing else runs on this thread yet.
             let (Ok(()), Ok(started)) = (told, go_from.recv()) else { return None };
-            run_core(seat, ring, started, main).await
+            run_core(seat, rings, started, main).await
         })
         .map_err(|_refused| LaunchError::Executor { cpu })?;
     // When the executor itself could not be made, the thread has ended and nobody sends.
@@ -281,18 +282,27 @@ fn supervise(launched: Vec<Launched>) {
     drop(rings);
 }
 
-fn make_ring(seat: &Seat) -> Result<(Ring, Option<LaunchWarning>), LaunchError> {
+/// A core's own ring, and those of its devices that are driven by commands.
+struct CoreRings {
+    ring: Ring,
+    nvme: Rings,
+}
+
+fn make_rings(seat: &Seat) -> Result<(CoreRings, Option<LaunchWarning>), LaunchError> {
     let core = seat.id.0;
     let mut ring = Ring::new().map_err(|errno| LaunchError::Ring { core, errno })?;
     let files: Vec<RawFd> = seat.shared.devices.iter().map(OpenDevice::raw_fd).collect();
     ring.register_files(&files).map_err(|errno| LaunchError::Ring { core, errno })?;
     assert!(seat.regions.len() <= FIXED_BUFFERS_MAX, "two regions per core fit one registration");
     let registered = ring.register_regions(&seat.regions, seat.registered_by);
+    let nvme = Rings::new(&seat.shared.devices, &seat.regions, ring.raw_fd(), seat.shared.clock)
+        .map_err(|errno| LaunchError::Ring { core, errno })?;
+    let registered = registered.and(nvme.registration());
     let warning = registered.err().map(|errno| LaunchWarning::BuffersNotRegistered { core, errno });
-    Ok((ring, warning))
+    Ok((CoreRings { ring, nvme }, warning))
 }
 
-async fn run_core<M, F>(seat: Seat, ring: Ring, started: Arc<Started>, main: M) -> Option<IoUring>
+async fn run_core<M, F>(seat: Seat, rings: CoreRings, started: Arc<Started>, main: M) -> Option<IoUring>
 where
     M: Fn(GlommioRuntime) -> F + 'static,
     F: Future<Output = ()> + 'static,
@@ -303,7 +313,11 @@ where
     let driver_queue = queue(FOREGROUND_SHARES, "driver");
     let foreground = queue(FOREGROUND_SHARES, "foreground");
     let background = queue(BACKGROUND_SHARES, "background");
+    let CoreRings { ring, nvme } = rings;
     let ring = Rc::new(ring);
+    if let Some(fd) = nvme.event() {
+        ring.watch_events(fd);
+    }
     if let Some(fd) = seat.signals {
         ring.watch_signals(fd);
     }
@@ -325,7 +339,8 @@ where
         tasks,
         arena: arena_of(index),
         reserve: arena_of(index + 1),
-        devices: GlommioDevice::all(&ring, &seat.shared, seat.zeros),
+        devices: GlommioDevice::all(&ring, &nvme, &seat.shared, seat.zeros),
+        nvme,
         foreground,
         background,
         post: Post::default(),
@@ -342,9 +357,10 @@ where
             runtime.core.notify_others();
         }
     });
-    let driven = ::glommio::spawn_local_into(super::driver::drive(core), driver_queue);
+    let driven = ::glommio::spawn_local_into(super::driver::drive(Rc::clone(&core)), driver_queue);
     let Ok(driven) = driven else { unreachable!("the queue was just made") };
     let ended = driven.detach().await;
     assert!(ended.is_some(), "the driver is never cancelled");
+    core.nvme.close();
     ring.close()
 }

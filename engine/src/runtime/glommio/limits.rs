@@ -65,5 +65,21 @@ pub(super) const LISTEN_BACKLOG: i32 = 1024;
 /// memory: both pass only when someone else gives something back.
 pub(super) const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 
+/// Commands that one core has in flight through a ring of NVMe passthrough. The completion ring has as many
+/// entries, so it cannot overflow.
+pub(super) const COMMANDS_MAX: usize = 4096;
+const _: () = assert!(COMMANDS_MAX.is_power_of_two());
+/// Entries of the submission ring of such a ring.
+pub(super) const COMMAND_SUBMISSION_ENTRIES: u32 = 256;
+/// Commands in flight of one transfer that is larger than the controller takes at once.
+pub(super) const PIECES_IN_FLIGHT_MAX: usize = 8;
+/// How long a core that has nothing else to do looks for polled completions without a pause: longer than a
+/// read from flash takes.
+pub(super) const POLL_SPIN: Duration = Duration::from_micros(150);
+/// Then each pause is this part of the time that nothing has come: transfers take at most a quarter longer.
+pub(super) const POLL_PAUSE_PART: f64 = 4.0;
+/// The longest pause.
+pub(super) const POLL_PAUSE_MAX: Duration = Duration::from_millis(1);
+
 /// Bytes of zeros one write of `prepare` carries.
 pub(super) const PREPARE_STEP_BYTES: usize = 1 << 20;

@@ -7,19 +7,22 @@
 //!
 //! Module order, top first: [`launch()`] starts the cores; `driver` turns the ring; `core` is the
 //! handle that tasks hold; `net` and `device` make operations; `operation` waits for them; `ring`
-//! carries them; `slot` and `held` own what the kernel touches, `fixed` knows what is registered;
-//! `task` counts what is runnable; `shared` is what all cores see; `timer`, `signal`, `open`, `probe`,
-//! `facts`, `warning`, `limits` stand alone.
+//! carries them; `nvme` does the same for namespaces that are driven by commands; `slot` and `held` own what the kernel touches, `fixed` knows what is registered;
+//! `task` counts what is runnable; `shared` is what all cores see; `machine` and `device_facts` say what
+//! there is and what is used of it; `timer`, `signal`, `open`, `probe`, `facts`, `warning`, `limits` stand alone.
 
 mod core;
 mod device;
+mod device_facts;
 mod driver;
 mod facts;
 mod fixed;
 mod held;
 mod launch;
 mod limits;
+mod machine;
 mod net;
+mod nvme;
 mod open;
 mod operation;
 mod probe;
@@ -38,14 +41,17 @@ pub use self::core::GlommioRuntime;
 /// The same, by the name that programs use.
 pub use self::core::GlommioRuntime as NativeRuntime;
 pub use device::GlommioDevice;
+pub use device_facts::{Backend, DeviceFacts};
 pub use facts::{CpuFacts, affinity_cpus, cpu_facts};
 pub use launch::{LaunchConfig, LaunchError, launch};
 pub use limits::{
     CANCELS_IN_FLIGHT_MAX, CORES_MAX, DEVICE_IN_FLIGHT_MAX, DEVICES_MAX, DISK_OPERATIONS_MAX,
     SOCKET_OPERATIONS_MAX,
 };
+pub use machine::{MachineFacts, RingModes, machine_facts};
 pub use net::{GlommioListener, GlommioStream};
-pub use open::{OpenDevice, OpenError, OpenOptions, create_file_device};
+pub use nvme::PassedOver;
+pub use open::{OpenDevice, OpenError, OpenOptions, Passthrough, create_file_device};
 pub use probe::{Contents, what_is_on};
 pub use ring::RingCounters;
 pub use warning::LaunchWarning;

@@ -1,6 +1,7 @@
 //! Opens a block device or a file that stands in for one, past the page cache, for us alone.
 
 use super::super::contract::DeviceInfo;
+use super::nvme::{Namespace, PassedOver};
 use rustix::fs::{FileType, FlockOperation, Mode, OFlags};
 use rustix::io::Errno;
 use std::fs;
@@ -40,6 +41,8 @@ pub enum OpenError {
         /// Bytes.
         found: u32,
     },
+    /// NVMe passthrough is required and does not work.
+    Passthrough(PassedOver),
     /// It exists already.
     Exists,
     /// Any other error number.
@@ -56,6 +59,9 @@ impl std::fmt::Display for OpenError {
             Self::WrongType => write!(f, "neither a block device nor an ordinary file"),
             Self::NoDirectIo => write!(f, "the filesystem does not support direct I/O"),
             Self::BlockSize { found } => write!(f, "logical blocks of {found} bytes are not supported"),
+            Self::Passthrough(why) => {
+                write!(f, "cannot be driven by NVMe passthrough, which the configuration requires: {why}")
+            }
             Self::Exists => write!(f, "exists already"),
             Self::Io { errno } => write!(f, "cannot open: {}", std::io::Error::from_raw_os_error(*errno)),
         }
@@ -70,11 +76,26 @@ impl From<Errno> for OpenError {
     }
 }
 
+/// Whether NVMe passthrough is used.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Passthrough {
+    /// Never.
+    Off,
+    /// Where it works.
+    #[default]
+    Auto,
+    /// A device with which it does not work is refused.
+    Required,
+}
+
 /// An open device; the lock on it lasts as long as this.
 #[derive(Debug)]
 pub struct OpenDevice {
     fd: OwnedFd,
     info: DeviceInfo,
+    read_only: bool,
+    /// Commands go there, past this descriptor, or why they do not.
+    passthrough: Result<Namespace, PassedOver>,
 }
 
 impl OpenDevice {
@@ -106,18 +127,43 @@ impl OpenDevice {
             // Somebody exchanged the name in between.
             return Err(OpenError::WrongType);
         }
-        if !rustix::fs::fcntl_getfl(&fd)?.contains(OFlags::DIRECT) {
-            return Err(OpenError::NoDirectIo);
-        }
+        assert_direct(&fd)?;
         if options.exclusive {
             lock(&fd)?;
         }
         let name = path.display().to_string();
-        let info = if is_file { file_info(name, &opened) } else { block_info(name, &fd, &opened)? };
+        let info = if is_file { file_info(name, &fd, &opened) } else { block_info(name, &fd, &opened)? };
         if info.logical_block > TRANSFER_UNIT || !info.logical_block.is_power_of_two() {
             return Err(OpenError::BlockSize { found: info.logical_block });
         }
-        Ok(Self { fd, info })
+        Ok(Self { fd, info, read_only: options.read_only, passthrough: Err(PassedOver::Off) })
+    }
+
+    /// Finds out whether NVMe passthrough works with this device, by trying, and uses it from then on if it does.
+    ///
+    /// # Errors
+    /// When it is required and does not work.
+    pub fn choose_passthrough(&mut self, choice: Passthrough) -> Result<(), OpenError> {
+        self.passthrough = match choice {
+            Passthrough::Off => Err(PassedOver::Off),
+            Passthrough::Auto | Passthrough::Required => {
+                Namespace::open(&self.fd, &self.info, self.read_only)
+            }
+        };
+        match &self.passthrough {
+            Err(why) if choice == Passthrough::Required => Err(OpenError::Passthrough(*why)),
+            Ok(_) | Err(_) => Ok(()),
+        }
+    }
+
+    /// Why NVMe passthrough is not used; `None` when it is.
+    #[must_use]
+    pub fn passed_over(&self) -> Option<PassedOver> {
+        self.passthrough.as_ref().err().copied()
+    }
+
+    pub(super) fn namespace(&self) -> Option<&Namespace> {
+        self.passthrough.as_ref().ok()
     }
 
     /// What it is.
@@ -128,6 +174,10 @@ impl OpenDevice {
 
     pub(super) fn raw_fd(&self) -> RawFd {
         self.fd.as_raw_fd()
+    }
+
+    pub(super) fn fd(&self) -> &OwnedFd {
+        &self.fd
     }
 
     /// True when the filesystem says that the whole range of a file holds written blocks, so that
@@ -172,12 +222,39 @@ fn lock(fd: impl AsFd) -> Result<(), OpenError> {
     Err(OpenError::InUse)
 }
 
-fn file_info(name: String, stat: &rustix::fs::Stat) -> DeviceInfo {
+/// One write unit of memory with the alignment that direct I/O wants.
+#[repr(C, align(4096))]
+struct Unit([u8; TRANSFER_UNIT as usize]);
+
+/// Reads the flag back, and the first unit of the device: some filesystems take the flag and then refuse the
+/// transfers. A device too short for a unit gives fewer bytes, which is no refusal.
+fn assert_direct(fd: &OwnedFd) -> Result<(), OpenError> {
+    if !rustix::fs::fcntl_getfl(fd)?.contains(OFlags::DIRECT) {
+        return Err(OpenError::NoDirectIo);
+    }
+    let mut unit = Box::new(Unit([0; TRANSFER_UNIT as usize]));
+    match rustix::io::pread(fd, &mut unit.0, 0) {
+        // What else can go wrong with a read is the business of who needs these bytes.
+        Err(Errno::INVAL | Errno::OPNOTSUPP) => Err(OpenError::NoDirectIo),
+        Ok(_) | Err(_) => Ok(()),
+    }
+}
+
+/// What direct transfers of a file must be aligned to, when the filesystem tells (Linux 6.1).
+fn file_block(fd: &OwnedFd) -> Option<u32> {
+    let asked = rustix::fs::StatxFlags::DIOALIGN;
+    let told = rustix::fs::statx(fd, c"", rustix::fs::AtFlags::EMPTY_PATH, asked).ok()?;
+    let has = told.stx_mask & asked.bits() != 0 && told.stx_dio_offset_align != 0;
+    has.then_some(told.stx_dio_offset_align)
+}
+
+fn file_info(name: String, fd: &OwnedFd, stat: &rustix::fs::Stat) -> DeviceInfo {
     let bytes = u64::try_from(stat.st_size).unwrap_or(0);
     DeviceInfo {
         name,
         bytes: bytes - bytes % u64::from(TRANSFER_UNIT),
-        logical_block: TRANSFER_UNIT,
+        // Smaller ones are no use to us; larger ones are refused.
+        logical_block: file_block(fd).unwrap_or(TRANSFER_UNIT).max(TRANSFER_UNIT),
         physical_block: TRANSFER_UNIT,
         // What lies under a filesystem is not ours to know, so nothing is assumed to be safe.
         volatile_cache: true,
@@ -209,7 +286,7 @@ fn block_info(name: String, fd: &OwnedFd, stat: &rustix::fs::Stat) -> Result<Dev
 }
 
 /// The queue's folder in sysfs; a partition's queue is that of the disk around it.
-fn queue_folder(device: u64) -> PathBuf {
+pub(super) fn queue_folder(device: u64) -> PathBuf {
     let (major, minor) = (rustix::fs::major(device), rustix::fs::minor(device));
     let own = PathBuf::from(format!("/sys/dev/block/{major}:{minor}"));
     let queue = own.join("queue");

@@ -25,6 +25,7 @@ use std::time::Duration;
 const MAIL: u32 = 1;
 const CANCEL: u32 = 2;
 const SIGNAL: u32 = 3;
+const EVENT: u32 = 4;
 /// This bit and the target core: our own message to another ring has gone, or not.
 const SENT: u32 = 1 << 31;
 
@@ -63,6 +64,8 @@ pub(super) struct Ring {
     /// What reaping found that concerns the core and not a slot.
     mail: Cell<bool>,
     signal: Cell<bool>,
+    /// An event descriptor that is watched.
+    event: Cell<Option<RawFd>>,
     unsent: RefCell<Vec<u16>>,
 }
 
@@ -96,6 +99,7 @@ impl Ring {
             counters: Cell::default(),
             mail: Cell::new(false),
             signal: Cell::new(false),
+            event: Cell::new(None),
             unsent: RefCell::default(),
         })
     }
@@ -201,6 +205,14 @@ impl Ring {
     pub(super) fn watch_signals(&self, fd: RawFd) {
         let entry = opcode::PollAdd::new(types::Fd(fd), POLL_IN).build();
         self.queued.borrow_mut().push_back(entry.user_data(u64::from(SIGNAL)));
+    }
+
+    /// Lets each signal of the event descriptor `fd` end the core's sleep, from now on. It is never read, so
+    /// only its edges count.
+    pub(super) fn watch_events(&self, fd: RawFd) {
+        self.event.set(Some(fd));
+        let entry = opcode::PollAdd::new(types::Fd(fd), POLL_IN).multi(true).build();
+        self.queued.borrow_mut().push_back(entry.user_data(u64::from(EVENT)));
     }
 
     /// True once after a message of another core came.
@@ -364,6 +376,7 @@ impl Ring {
     fn complete(&self, completion: &cqueue::Entry) {
         let token = match Token::of(completion.user_data()) {
             Ok(token) => token,
+            Err(EVENT) if cqueue::more(completion.flags()) => return,
             Err(kind) => return self.complete_own(kind, completion.result()),
         };
         let after = self.slots.borrow_mut().complete(token, completion.result());
@@ -381,6 +394,8 @@ impl Ring {
         match kind {
             MAIL => self.mail.set(true),
             SIGNAL => self.signal.set(true),
+            // The kernel ended the watch, for want of memory.
+            EVENT => self.event.get().into_iter().for_each(|fd| self.watch_events(fd)),
             CANCEL => self.cancels_in_flight.set(self.cancels_in_flight.get() - 1),
             sent => {
                 assert!(sent & SENT != 0, "no other kind of completion exists");

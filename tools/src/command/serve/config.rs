@@ -4,6 +4,7 @@ use super::ServeOptions;
 use super::keys::Keys;
 use super::tls::TlsFiles;
 use crate::output::parse_size;
+use ashlar_engine::runtime::native::Passthrough;
 use std::fmt;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -17,6 +18,9 @@ pub(crate) const MEMORY_DEFAULT: u64 = 1 << 30;
 pub struct ServeConfig {
     /// Paths of the pool's devices.
     devices: Vec<PathBuf>,
+    /// `auto`, `off` or `required`: whether NVMe namespaces are driven by commands.
+    #[serde(default)]
+    passthrough: PassthroughWord,
     /// Where to listen.
     #[serde(default = "default_listen")]
     listen: SocketAddr,
@@ -34,6 +38,26 @@ pub struct ServeConfig {
     credentials: Keys,
     /// The certificate and its key; without, plain HTTP.
     tls: Option<TlsFiles>,
+}
+
+/// What may stand for [`Passthrough`].
+#[derive(Debug, Clone, Copy, Default, serde::Deserialize)]
+#[serde(rename_all = "lowercase")]
+enum PassthroughWord {
+    #[default]
+    Auto,
+    Off,
+    Required,
+}
+
+impl From<PassthroughWord> for Passthrough {
+    fn from(word: PassthroughWord) -> Self {
+        match word {
+            PassthroughWord::Auto => Self::Auto,
+            PassthroughWord::Off => Self::Off,
+            PassthroughWord::Required => Self::Required,
+        }
+    }
 }
 
 /// Why a configuration is refused.
@@ -112,6 +136,7 @@ impl ServeConfig {
         };
         Ok(ServeOptions {
             devices: self.devices,
+            passthrough: self.passthrough.into(),
             create: None,
             listen: self.listen,
             cores: self.cores,
@@ -147,6 +172,17 @@ mod tests {
         assert_eq!((files.certificate, files.key), (PathBuf::from("a.pem"), PathBuf::from("b.pem")));
         assert!(toml::from_str::<ServeConfig>(&format!("{GOOD}{}", tls.replace("key", "clef"))).is_err());
         assert!(toml::from_str::<ServeConfig>(&format!("{GOOD}[tls]\ncertificate = \"a.pem\"\n")).is_err());
+    }
+
+    #[test]
+    fn passthrough_is_automatic_unless_said_otherwise() {
+        let read = |text: &str| {
+            toml::from_str::<ServeConfig>(text).map(|config| config.check().unwrap().passthrough)
+        };
+        assert_eq!(read(GOOD), Ok(Passthrough::Auto));
+        assert_eq!(read(&format!("passthrough = \"off\"\n{GOOD}")), Ok(Passthrough::Off));
+        assert_eq!(read(&format!("passthrough = \"required\"\n{GOOD}")), Ok(Passthrough::Required));
+        assert!(read(&format!("passthrough = \"on\"\n{GOOD}")).is_err());
     }
 
     #[test]

@@ -4,7 +4,7 @@ use super::ServeOptions;
 use super::keys::Keys;
 use super::tls::TlsFiles;
 use ashlar_disk_format::code::{CodeFamily, CodeShape};
-use ashlar_engine::runtime::native::{OpenError, create_file_device};
+use ashlar_engine::runtime::native::{OpenError, Passthrough, create_file_device};
 use std::fmt;
 use std::fs;
 use std::io::Write as _;
@@ -103,6 +103,7 @@ pub(super) fn prepare(options: DemoOptions) -> Result<ServeOptions, DemoError> {
     };
     Ok(ServeOptions {
         devices,
+        passthrough: Passthrough::Off,
         create: fresh.then_some(SHAPE),
         listen: options.listen,
         cores: options.cores,

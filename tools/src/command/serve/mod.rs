@@ -9,6 +9,7 @@ mod memory;
 mod tls;
 mod watch;
 
+pub(crate) use config::MEMORY_DEFAULT;
 pub use config::{ConfigError, ServeConfig};
 pub use demo::{DemoError, DemoOptions};
 pub use keys::Keys;
@@ -19,7 +20,9 @@ use ashlar_disk_format::code::CodeShape;
 use ashlar_engine::EngineMesh;
 use ashlar_engine::pool::CreateOptions;
 use ashlar_engine::runtime::CoreId;
-use ashlar_engine::runtime::native::{LaunchConfig, LaunchError, affinity_cpus, launch};
+use ashlar_engine::runtime::native::{
+    Backend, LaunchConfig, LaunchError, OpenDevice, Passthrough, affinity_cpus, launch,
+};
 use core::{Plan, Shared, run_core};
 use std::fmt;
 use std::net::SocketAddr;
@@ -31,6 +34,8 @@ use std::sync::Arc;
 pub struct ServeOptions {
     /// Device paths.
     pub devices: Vec<PathBuf>,
+    /// Whether NVMe namespaces are driven by commands.
+    pub passthrough: Passthrough,
     /// Make a pool of this code on the devices first.
     pub create: Option<CodeShape>,
     /// Where to listen.
@@ -135,10 +140,12 @@ fn run(options: ServeOptions) -> Result<(), ServeError> {
     let tls = options.tls.map(tls::open).transpose().map_err(ServeError::Tls)?;
     let reserved = core::reserve_address(options.listen)
         .map_err(|error| ServeError::Listen { address: options.listen, error })?;
-    let (devices, absent) = open_present(&options.devices).map_err(ServeError::Device)?;
+    let (devices, absent) =
+        open_present(&options.devices, options.passthrough).map_err(ServeError::Device)?;
     for problem in &absent {
         eprintln!("ashlar: warning: {problem}");
     }
+    report_backends(&devices);
     let cores = u16::try_from(cpus.len()).unwrap_or(u16::MAX);
     let create =
         options.create.map(|shape| CreateOptions { name: "demo".to_owned(), shape, segment_bytes: None });
@@ -171,6 +178,19 @@ fn run(options: ServeOptions) -> Result<(), ServeError> {
         Some(message) => Err(ServeError::Core(message)),
         None => Ok(()),
     }
+}
+
+/// Says in one line how the devices are used.
+fn report_backends(devices: &[OpenDevice]) {
+    let mut counts: Vec<(Backend, usize)> = Vec::new();
+    for backend in devices.iter().map(OpenDevice::backend) {
+        match counts.iter_mut().find(|(known, _)| *known == backend) {
+            Some((_, count)) => *count += 1,
+            None => counts.push((backend, 1)),
+        }
+    }
+    let words: Vec<String> = counts.iter().map(|(backend, count)| format!("{count} by {backend}")).collect();
+    println!("devices: {}", words.join(", "));
 }
 
 fn report_panic(core: CoreId, message: &str) {

@@ -23,6 +23,9 @@ pub(crate) struct Options {
     /// Seconds of fuzzing per target; 0 leaves fuzzing out, as it needs the nightly toolchain.
     #[arg(long, default_value_t = 0)]
     pub(crate) fuzz_seconds: u32,
+    /// Also try NVMe passthrough in a virtual machine, which takes minutes and QEMU.
+    #[arg(long)]
+    pub(crate) nvme_vm: bool,
     /// Steps to leave out, by name.
     #[arg(long, value_delimiter = ',')]
     pub(crate) skip: Vec<String>,

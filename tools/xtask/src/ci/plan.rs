@@ -8,6 +8,9 @@ use std::path::Path;
 /// What the real-client tests are started with.
 const EXTERNAL_TESTS: &str = "tests/external/run.py";
 
+/// What boots the virtual machine.
+const NVME_TEST: &str = "tests/external/nvme_vm.py";
+
 /// One check.
 #[derive(Debug)]
 pub(super) struct Step {
@@ -65,6 +68,13 @@ pub(super) fn steps(root: &Path, options: &Options) -> Result<Vec<Step>, String>
         step("build", "the program as users get it", cargo("build --release --package ashlar")),
         step("clients", "real S3 clients against the program", external_tests(root, &target)),
     ];
+    if options.nvme_vm {
+        let invocation = Invocation::new("python3")
+            .argument(NVME_TEST)
+            .argument("--binary")
+            .argument(target.join("release/ashlar").display().to_string());
+        steps.push(step("nvme-vm", "NVMe passthrough in a virtual machine", Work::Command(invocation)));
+    }
     if options.fuzz_seconds > 0 {
         steps.push(step("fuzz", "every parser under random bytes", Work::Fuzz(options.fuzz_seconds)));
     }
@@ -130,14 +140,23 @@ mod tests {
 
     fn names(skip: &[&str], only: &[&str], fuzz_seconds: u32) -> Result<Vec<&'static str>, String> {
         let owned = |list: &[&str]| list.iter().map(|name| (*name).to_owned()).collect();
-        let options = Options { seeds: 1, fuzz_seconds, skip: owned(skip), only: owned(only), list: false };
+        let options = Options {
+            seeds: 1,
+            fuzz_seconds,
+            nvme_vm: fuzz_seconds > 0,
+            skip: owned(skip),
+            only: owned(only),
+            list: false,
+        };
         let root = tree::workspace_root().unwrap();
         steps(&root, &options).map(|steps| steps.iter().map(|step| step.name).collect())
     }
 
     #[test]
-    fn fuzzing_is_a_step_only_when_asked_for() {
+    fn long_steps_are_there_only_when_asked_for() {
         assert!(!names(&[], &[], 0).unwrap().contains(&"fuzz"));
+        assert!(!names(&[], &[], 0).unwrap().contains(&"nvme-vm"));
+        assert!(names(&[], &[], 1).unwrap().contains(&"nvme-vm"));
         assert_eq!(names(&[], &[], 1).unwrap().last(), Some(&"fuzz"));
     }
 
