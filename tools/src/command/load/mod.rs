@@ -219,6 +219,10 @@ fn create_bucket(plan: &Plan) -> Result<(), LoadError> {
     if answer.status == 200 || code == "BucketAlreadyOwnedByYou" {
         return Ok(());
     }
+    // Some servers say so of one's own bucket too; whose it is shows in whether it can be read.
+    if code == "BucketAlreadyExists" && ask_for_bucket(plan, Method::Get)?.status == 200 {
+        return Ok(());
+    }
     Err(LoadError::BucketRefused { status: answer.status, code: code.to_owned() })
 }
 

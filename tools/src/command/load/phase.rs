@@ -232,7 +232,6 @@ mod tests {
             done_bytes: AtomicU64::new(0),
             aborted: AtomicBool::new(false),
         };
-        let order = KeyOrder::Usual;
         let mut ticket = Ticket { shared: &shared, objects: 3, deadline: None, random: Random::new(1) };
         let objects: Vec<_> = std::iter::from_fn(|| ticket.next()).map(|(_, object)| object).collect();
         assert_eq!(objects, [0, 1, 2, 0, 1]);

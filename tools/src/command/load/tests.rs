@@ -17,6 +17,10 @@ enum Flaw {
     SlowDown,
     /// Every answer ends the connection.
     Closes,
+    /// The bucket is there before it is made; it can be read.
+    HasBucket,
+    /// The same, and it is another's.
+    AnothersBucket,
 }
 
 enum Ask {
@@ -93,6 +97,12 @@ fn answer(head: &str, body: Vec<u8>, objects: &mpsc::Sender<Ask>, flaw: Flaw) ->
         return respond("503 Slow Down", b"<Error><Code>SlowDown</Code></Error>", method);
     }
     match method {
+        "PUT" if !is_object && matches!(flaw, Flaw::HasBucket | Flaw::AnothersBucket) => {
+            respond("409 Conflict", b"<Error><Code>BucketAlreadyExists</Code></Error>", method)
+        }
+        "GET" if !is_object && flaw == Flaw::AnothersBucket => {
+            respond("403 Forbidden", b"<Error><Code>AccessDenied</Code></Error>", method)
+        }
         "PUT" => {
             objects.send(Ask::Put(path, body, reply)).unwrap();
             replied.recv().unwrap();
@@ -218,6 +228,13 @@ fn what_a_run_wrote_is_taken_away_again() {
     remove(reading.clone()).unwrap();
     assert_eq!(measure(reading).unwrap().failures["404 NoSuchKey"], 30);
     assert!(matches!(remove(options(serve(Flaw::SlowDown), "put=1", 1)), Err(LoadError::Removal { .. })));
+}
+
+#[test]
+fn a_bucket_that_exists_is_used_if_it_can_be_read() {
+    assert_eq!(measure(options(serve(Flaw::HasBucket), "put=1", 5)).unwrap().total.count, 5);
+    let refused = measure(options(serve(Flaw::AnothersBucket), "put=1", 5));
+    assert!(matches!(refused, Err(LoadError::BucketRefused { status: 409, .. })), "{refused:?}");
 }
 
 #[test]
