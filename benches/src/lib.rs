@@ -5,9 +5,9 @@
 
 pub mod scenario;
 
-pub mod figures;
-
 pub mod plot;
+
+pub mod figures;
 
 pub mod compare;
 

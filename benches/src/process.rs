@@ -74,14 +74,15 @@ impl Server {
         let (output, errors) =
             open().and_then(|file| Ok((file.try_clone()?, file))).map_err(io_error(log))?;
         let mut command = Command::new("taskset");
-        command.args(["-c", &cpu.to_string()]).arg(program).args(arguments);
+        // A measurement that is killed must not leave its servers behind.
+        command.args(["-c", &cpu.to_string(), "setpriv", "--pdeathsig", "KILL"]).arg(program).args(arguments);
         command.stdin(Stdio::null()).stdout(output).stderr(errors);
         let begun = clock::now();
         let child = command.spawn().map_err(io_error(program))?;
         Ok(Self { child, begun, name: program.display().to_string() })
     }
 
-    /// Its process. `taskset` has become the program, so this is the program's.
+    /// Its process. `taskset` has become `setpriv` and that the program, so this is the program's.
     #[must_use]
     pub fn pid(&self) -> u32 {
         self.child.id()

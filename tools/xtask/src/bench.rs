@@ -28,6 +28,12 @@ pub(crate) struct Options {
     /// Loop devices to use, six of them [default: free ones]
     #[arg(long, value_name = "DEVICES")]
     loops: Option<String>,
+    /// How often each figure is measured
+    #[arg(long, default_value_t = 3)]
+    rounds: u32,
+    /// Length of one measurement
+    #[arg(long, default_value = "1500ms")]
+    seconds: String,
     /// Bytes of each device of a pool
     #[arg(long, default_value = "2GiB")]
     device_size: String,
@@ -71,7 +77,8 @@ fn steps(programs: &Path, options: &Options) -> Vec<Invocation> {
         .arguments("--folder")
         .argument(text(options.folder.clone()))
         .arguments("--device-size")
-        .argument(options.device_size.clone());
+        .argument(options.device_size.clone())
+        .arguments(&format!("--rounds {} --seconds {}", options.rounds, options.seconds));
     if let Some(loops) = &options.loops {
         scenarios = scenarios.arguments("--loops").argument(loops.clone());
     }
@@ -98,6 +105,8 @@ mod tests {
             note: "a note".to_owned(),
             only: only.map(str::to_owned),
             loops: loops.map(str::to_owned),
+            rounds: 3,
+            seconds: "1s".to_owned(),
             device_size: "1GiB".to_owned(),
         };
         steps(Path::new("/t"), &options).iter().map(Invocation::shown).collect()
