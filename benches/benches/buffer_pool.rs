@@ -1,4 +1,5 @@
-//! Taking buffers from a core's arena and giving them back, as every transfer does.
+//! Taking buffers from a core's arena and giving them back, as every transfer does. The ceiling is a list of free
+//! buffers of one size, without anything that splits or joins them.
 
 use std::hint::black_box;
 
@@ -27,6 +28,14 @@ fn take_and_give(criterion: &mut Criterion) {
             });
         });
     }
+    group.throughput(Throughput::Elements(1));
+    let mut free: Vec<Box<u8>> = (0..HELD).map(|_buffer| Box::new(0)).collect();
+    group.bench_function("ceiling_free_list", |bencher| {
+        bencher.iter(|| {
+            let taken = black_box(free.pop());
+            free.extend(taken);
+        });
+    });
     group.finish();
     assert_eq!(arena.available(), arena.capacity(), "every buffer came back");
 }

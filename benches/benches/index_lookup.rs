@@ -1,7 +1,9 @@
 //! Finding a key in a core's index: in the memtable, in a run whose page is cached, in a run whose
-//! page must be fetched (from memory here, so what is left is our own work), and nowhere.
+//! page must be fetched (from memory here, so what is left is our own work), and nowhere. The ceiling is an ordered map of
+//! the standard library that holds the same keys and nothing of what makes an index: pages, filters, a log.
 
 use std::cell::RefCell;
+use std::collections::BTreeMap;
 use std::future::Future;
 use std::hint::black_box;
 use std::pin::pin;
@@ -116,6 +118,11 @@ fn lookups(criterion: &mut Criterion) {
     // Keys are made beforehand: formatting one costs about as much as finding it.
     let present: Vec<_> = (0..KEYS).step_by(101).map(key).collect();
     let absent: Vec<_> = (KEYS..2 * KEYS).step_by(101).map(key).collect();
+    let map: BTreeMap<Vec<u8>, u32> = (0..KEYS).map(|number| (key(number), number)).collect();
+    let mut turn = present.iter().cycle();
+    group.bench_function("ceiling_ordered_map", |bencher| {
+        bencher.iter(|| turn.next().and_then(|key| map.get(black_box(key))).is_some());
+    });
     let cases = [
         ("memtable", filled(64 << 20), &present, true),
         ("cached_page", flushed(64 << 20), &present, true),

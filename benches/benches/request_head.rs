@@ -1,10 +1,12 @@
 //! What a request costs before anything is stored: reading its head and proving its signature.
 //! The request is the PUT that AWS signs as an example ("Signature Calculations for the
-//! Authorization Header"), so the signature is theirs.
+//! Authorization Header"), so the signature is theirs. The ceiling of reading is to look once at every byte, that of
+//! proving is SHA-256 of as many bytes as must be hashed with a key that is remembered.
 
 use std::collections::BTreeMap;
 use std::hint::black_box;
 
+use ashlar_s3::auth::signature::sha256;
 use ashlar_s3::auth::{AuthConfig, Authenticator, SecretKey};
 use ashlar_s3::http::head;
 use ashlar_s3::http::query::Query;
@@ -24,6 +26,9 @@ const EXAMPLE_TIME_S: i64 = 1_369_353_600;
 fn parse(criterion: &mut Criterion) {
     let mut group = criterion.benchmark_group("request_head");
     group.throughput(Throughput::Elements(1));
+    group.bench_function("ceiling_scan", |bencher| {
+        bencher.iter(|| memchr::memchr_iter(b'\n', black_box(REQUEST)).count());
+    });
     group.bench_function("parse", |bencher| {
         bencher.iter(|| head::parse(black_box(REQUEST)).map(|head| head.is_some()));
     });
@@ -38,8 +43,15 @@ fn signature(criterion: &mut Criterion) {
     let Some(config) = AuthConfig::new("us-east-1") else { unreachable!("the region's name is short") };
     let Ok(now) = Timestamp::from_second(EXAMPLE_TIME_S) else { unreachable!("a year that exists") };
 
+    // The canonical request is about as long as the head; the text that is signed and the two ends of its HMAC are six
+    // blocks of 64 bytes.
+    let hashed = [REQUEST, &[0; 384]].concat();
+
     let mut group = criterion.benchmark_group("sigv4");
     group.throughput(Throughput::Elements(1));
+    group.bench_function("ceiling_hash", |bencher| {
+        bencher.iter(|| sha256(black_box(&hashed)));
+    });
     let mut remembers = Authenticator::new(config.clone());
     group.bench_function("key_remembered", |bencher| {
         bencher.iter(|| {

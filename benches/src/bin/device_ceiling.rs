@@ -1,10 +1,12 @@
 //! What devices give through the engine's own runtime, with nothing of the engine above it: no
-//! stored object can be quicker than this. Prints one line of JSON per measurement.
+//! stored object can be quicker than this. Prints a table and appends one line of JSON per measurement.
 //!
 //! **Overwrites** the beginning of every device it is given.
 
-use ashlar_benches::machine::Machine;
-use ashlar_benches::usage::own_cpu;
+use ashlar_benches::loops::LoopDevice;
+use ashlar_benches::record::{Measurement, Recorder};
+use ashlar_benches::spread::short;
+use ashlar_benches::usage::cpu;
 use ashlar_engine::runtime::native::{
     LaunchConfig, NativeRuntime, OpenDevice, OpenOptions, affinity_cpus, create_file_device, launch,
 };
@@ -12,19 +14,25 @@ use ashlar_engine::runtime::{Device, Durability, Monotonic, Runtime};
 use clap::Parser;
 use futures_util::future::join_all;
 use hdrhistogram::Histogram;
-use serde::Serialize;
 use std::cell::{Cell, RefCell};
 use std::error::Error;
 use std::io::Write as _;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
+use std::sync::mpsc;
 use std::time::Duration;
 
 #[derive(Debug, Clone, Parser)]
 struct Arguments {
     /// Block devices or files; their contents are lost
-    #[arg(required = true, value_name = "DEVICE")]
+    #[arg(required_unless_present = "loop_over", value_name = "DEVICE")]
     devices: Vec<PathBuf>,
-    /// Make devices that do not exist as files of this many MiB
+    /// Besides, a loop device over a new file at this place
+    #[arg(long, value_name = "FILE")]
+    loop_over: Option<PathBuf>,
+    /// That loop device [default: a free one]
+    #[arg(long, value_name = "DEVICE", requires = "loop_over")]
+    loop_device: Option<PathBuf>,
+    /// Make devices that do not exist as files of this many MiB, and delete them afterwards
     #[arg(long, value_name = "MIB", default_value_t = 1024)]
     file_mib: u64,
     /// Use this many MiB of each device
@@ -36,39 +44,39 @@ struct Arguments {
     /// The CPU to run on [default: the first allowed]
     #[arg(long)]
     cpu: Option<usize>,
+    /// Bytes of a transfer
+    #[arg(long, value_delimiter = ',', value_name = "BYTES", default_value = "4096,262144")]
+    transfers: Vec<usize>,
+    /// Transfers in flight
+    #[arg(long, value_delimiter = ',', value_name = "N", default_value = "1,16,64")]
+    depths: Vec<usize>,
+    /// File to append results to
+    #[arg(long)]
+    results: Option<PathBuf>,
+    /// What a reader must know besides, such as that compilers run beside it
+    #[arg(long, default_value = "")]
+    note: String,
 }
 
-const TRANSFER_BYTES: [usize; 2] = [4 << 10, 256 << 10];
-const QUEUE_DEPTHS: [usize; 3] = [1, 16, 64];
 /// Room for the deepest queue of the largest transfers.
 const ARENA_BYTES: usize = 64 << 20;
 const RESERVE_BYTES: usize = 2 << 20;
 /// Written first in pieces of this size, so that reads find data and writes change no block map.
 const FILL_BYTES: usize = 1 << 20;
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "snake_case")]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Transfer {
     Read,
     WriteDurable,
 }
 
-/// One line of the result.
-#[derive(Debug, Serialize)]
-struct Measurement {
-    device: String,
-    is_file: bool,
-    transfer: Transfer,
-    bytes: usize,
-    queue_depth: usize,
-    seconds: f64,
-    count: u64,
-    per_second: f64,
-    megabytes_per_second: f64,
-    cpu_us_per_transfer: Option<f64>,
-    p50_us: f64,
-    p99_us: f64,
-    load_average: f64,
+impl Transfer {
+    const fn name(self) -> &'static str {
+        match self {
+            Self::Read => "read",
+            Self::WriteDurable => "write durable",
+        }
+    }
 }
 
 /// What is measured at a time.
@@ -104,16 +112,35 @@ impl Tally {
 }
 
 fn main() -> Result<(), Box<dyn Error>> {
-    let arguments = Arguments::parse();
+    let mut arguments = Arguments::parse();
+    let bytes = arguments.file_mib << 20;
+    let mut made = Vec::new();
+    for path in &arguments.devices {
+        if !path.exists() {
+            create_file_device(path, bytes, false)?;
+            made.push(path.clone());
+        }
+    }
+    let over = arguments.loop_over.as_deref();
+    let named = arguments.loop_device.as_deref();
+    let over = over.map(|file| LoopDevice::make(file, bytes, named)).transpose()?;
+    arguments.devices.extend(over.iter().map(|device| device.path().to_path_buf()));
+    let outcome = run(&arguments);
+    drop(over);
+    for path in made {
+        std::fs::remove_file(path)?;
+    }
+    outcome
+}
+
+fn run(arguments: &Arguments) -> Result<(), Box<dyn Error>> {
     let options = OpenOptions { read_only: false, exclusive: true };
     let mut devices = Vec::new();
     for path in &arguments.devices {
-        if !path.exists() {
-            create_file_device(path, arguments.file_mib << 20, false)?;
-        }
         devices.push(OpenDevice::open(path, options)?);
     }
-    writeln!(std::io::stdout(), "{}", serde_json::to_string(&Machine::read())?)?;
+    let paths: Vec<&Path> = arguments.devices.iter().map(PathBuf::as_path).collect();
+    let recorder = Recorder::begin(arguments.results.as_deref(), "device_ceiling", &paths, &arguments.note)?;
     let cpus = arguments.cpu.map_or_else(affinity_cpus, |cpu| vec![cpu]);
     let config = LaunchConfig {
         cpus: cpus.into_iter().take(1).collect(),
@@ -123,34 +150,60 @@ fn main() -> Result<(), Box<dyn Error>> {
         signals: false,
         on_task_panic: None,
     };
-    let (failed, failure) = std::sync::mpsc::channel();
-    launch(config, move |runtime| {
-        let (arguments, failed) = (arguments.clone(), failed.clone());
-        async move {
-            if let Err(error) = measure_all(&runtime, &arguments).await {
-                // The receiver lives until all cores have ended.
-                let _sent = failed.send(error.to_string());
+    let (to, from) = mpsc::channel();
+    let arguments = arguments.clone();
+    std::thread::scope(|scope| {
+        let told = scope.spawn(|| tell(recorder, from));
+        launch(config, move |runtime| {
+            let (arguments, to) = (arguments.clone(), to.clone());
+            async move {
+                if let Err(error) = measure_all(&runtime, &arguments, &to).await {
+                    // Who listens ends after the last core.
+                    let _sent = to.send(Err(error.to_string()));
+                }
             }
-        }
-    })?;
-    match failure.try_recv() {
-        Ok(error) => Err(error.into()),
-        Err(_none) => Ok(()),
-    }
+        })?;
+        told.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)).map_err(Into::into)
+    })
 }
 
-async fn measure_all(runtime: &NativeRuntime, arguments: &Arguments) -> Result<(), Box<dyn Error>> {
+const HEADING: &str = "\
+| device | transfer | bytes | depth | IOPS | MB/s | p50 ms | p99 ms | CPU µs |
+|---|---|---|---|---|---|---|---|---|";
+
+/// Prints and keeps what is measured, until nothing more comes.
+fn tell(mut recorder: Recorder, from: mpsc::Receiver<Result<Measurement, String>>) -> Result<(), String> {
+    let wrong = |error: std::io::Error| error.to_string();
+    let mut output = std::io::stdout();
+    writeln!(output, "{HEADING}").map_err(wrong)?;
+    for measured in from {
+        let measured = recorder.add(measured?).map_err(wrong)?;
+        let figures =
+            [("per_second", 1.0), ("megabytes_per_second", 1.0), ("p50_us", 1e-3), ("p99_us", 1e-3)];
+        let figures = figures.map(|(name, scale)| short(measured.value(name) * scale)).join(" | ");
+        let Measurement { subject, case, bytes, connections, .. } = &measured;
+        let (bytes, depth) = (bytes.unwrap_or(0), connections.unwrap_or(0));
+        let cpu = short(measured.value("cpu_us_per_operation"));
+        writeln!(output, "| {subject} | {case} | {bytes} | {depth} | {figures} | {cpu} |").map_err(wrong)?;
+    }
+    Ok(())
+}
+
+async fn measure_all(
+    runtime: &NativeRuntime,
+    arguments: &Arguments,
+    to: &mpsc::Sender<Result<Measurement, String>>,
+) -> Result<(), Box<dyn Error>> {
     for device in runtime.devices() {
         let span = device.info().bytes.min(arguments.span_mib << 20);
         let span = span - span % (FILL_BYTES as u64);
         fill(runtime, &device, span).await?;
         for transfer in [Transfer::Read, Transfer::WriteDurable] {
-            for bytes in TRANSFER_BYTES {
-                for queue_depth in QUEUE_DEPTHS {
+            for bytes in arguments.transfers.iter().copied() {
+                for queue_depth in arguments.depths.iter().copied() {
                     let end = runtime.now().after(Duration::from_millis(arguments.milliseconds));
                     let load = Load { transfer, bytes, queue_depth, span, end };
-                    let line = measure(runtime, &device, load).await?;
-                    writeln!(std::io::stdout(), "{}", serde_json::to_string(&line)?)?;
+                    to.send(Ok(measure(runtime, &device, load).await?))?;
                 }
             }
         }
@@ -181,33 +234,30 @@ async fn measure(
     load: Load,
 ) -> Result<Measurement, Box<dyn Error>> {
     let tally = Tally::new()?;
-    let cpu_before = own_cpu();
+    let cpu_before = cpu(std::process::id())?;
     let began = runtime.now();
     let lanes = (0..load.queue_depth).map(|_lane| one_lane(runtime, device, load, &tally));
     for ended in join_all(lanes).await {
         ended?;
     }
     let seconds = runtime.now().since(began).as_secs_f64();
-    let cpu = own_cpu().zip(cpu_before).map(|(after, before)| after.saturating_sub(before));
+    let used = cpu(std::process::id())?.saturating_sub(cpu_before);
     let latency = tally.latency_ns.into_inner();
-    let count = latency.len();
-    let per_second = count as f64 / seconds;
+    let count = latency.len() as f64;
     let quantile = |quantile| latency.value_at_quantile(quantile) as f64 / 1e3;
-    Ok(Measurement {
-        device: device.info().name.clone(),
-        is_file: device.info().is_file,
-        transfer: load.transfer,
-        bytes: load.bytes,
-        queue_depth: load.queue_depth,
-        seconds,
-        count,
-        per_second,
-        megabytes_per_second: per_second * load.bytes as f64 / 1e6,
-        cpu_us_per_transfer: cpu.map(|cpu| cpu.as_secs_f64() * 1e6 / count.max(1) as f64),
-        p50_us: quantile(0.5),
-        p99_us: quantile(0.99),
-        load_average: Machine::read().load_average,
-    })
+    let info = device.info();
+    let subject = if info.is_file { "file" } else { "block device" };
+    let mut measured = Measurement::new("devices", subject, load.transfer.name())
+        .with("count", count)
+        .with("seconds", seconds)
+        .with("per_second", count / seconds)
+        .with("megabytes_per_second", count * load.bytes as f64 / 1e6 / seconds)
+        .with("p50_us", quantile(0.5))
+        .with("p99_us", quantile(0.99))
+        .with("cpu_us_per_operation", used.as_secs_f64() * 1e6 / count.max(1.0));
+    measured.bytes = u64::try_from(load.bytes).ok();
+    measured.connections = u64::try_from(load.queue_depth).ok();
+    Ok(measured)
 }
 
 /// One transfer after the other until the end.

@@ -1,7 +1,7 @@
 //! The arguments of `ashlar load`.
 
 use crate::client::{Credentials, SignStyle};
-use crate::command::load::{Limit, LoadOptions, Mix, MixError, Operation, PayloadMode};
+use crate::command::load::{KeyOrder, Limit, LoadOptions, Mix, MixError, Operation, PayloadMode};
 use crate::output::{parse_duration, parse_size};
 use std::fmt;
 use std::path::PathBuf;
@@ -65,6 +65,10 @@ pub(super) struct Arguments {
     /// How many keys there are [default: 1 GiB of them, from 16 to 1000]
     #[arg(long, value_name = "N")]
     objects: Option<u64>,
+    /// Which keys are taken: `usual` writes in turn and reads at random, `random` takes all at random, `scattered`
+    /// takes each once before any again and no two neighbours in a row
+    #[arg(long, value_enum, default_value = "usual")]
+    order: OrderArgument,
     /// What is signed of a body
     #[arg(long, value_enum, default_value = "signed")]
     payload: PayloadArgument,
@@ -77,6 +81,9 @@ pub(super) struct Arguments {
     /// Do not upload first what is to be read: an earlier run with the same seed did
     #[arg(long)]
     no_prepare: bool,
+    /// Delete all objects and the bucket afterwards
+    #[arg(long)]
+    remove: bool,
     /// Decides keys and bodies
     #[arg(long, default_value_t = 1)]
     seed: u64,
@@ -96,6 +103,13 @@ enum OperationArgument {
     List,
     Head,
     Delete,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+enum OrderArgument {
+    Usual,
+    Random,
+    Scattered,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
@@ -170,6 +184,11 @@ impl Arguments {
             connections: self.connections,
             threads,
             limit,
+            order: match self.order {
+                OrderArgument::Usual => KeyOrder::Usual,
+                OrderArgument::Random => KeyOrder::Random,
+                OrderArgument::Scattered => KeyOrder::Scattered,
+            },
             payload: match self.payload {
                 PayloadArgument::Signed => PayloadMode::Signed,
                 PayloadArgument::Unsigned => PayloadMode::Unsigned,
@@ -180,6 +199,7 @@ impl Arguments {
             },
             verify: self.verify,
             prepare: !self.no_prepare,
+            remove: self.remove,
             seed: self.seed,
             json: self.json,
             server_pid: self.server_pid,
@@ -237,11 +257,15 @@ mod tests {
         assert_eq!(options.limit, Limit::Duration(DURATION_DEFAULT));
         assert_eq!((options.sizes, options.objects, options.connections), (vec![4096], 1000, 16));
         assert!(options.prepare);
+        assert!(!options.remove);
+        assert_eq!(options.order, KeyOrder::Usual);
     }
 
     #[test]
     fn sizes_and_limits_are_read() {
-        let options = check("--operation put --size 4KiB,64MiB --requests 7 --sign query").unwrap();
+        let options =
+            check("--operation put --size 4KiB,64MiB --requests 7 --sign query --order scattered").unwrap();
+        assert_eq!(options.order, KeyOrder::Scattered);
         assert_eq!(options.sizes, [4096, 64 << 20]);
         assert_eq!(options.objects, 16);
         assert_eq!(options.limit, Limit::Requests(7));

@@ -10,6 +10,7 @@
     reason = "this program talks to a person in a terminal"
 )]
 
+mod bench;
 mod ci;
 mod clients;
 mod fuzz;
@@ -42,6 +43,11 @@ enum Task {
     Tidy,
     /// Fuzz every target for a while (needs the nightly toolchain and cargo-fuzz).
     Fuzz(fuzz::Options),
+    /// Measure everything that docs/benchmarks.md tells of, and draw it; wants an otherwise quiet machine, and root for
+    /// loop devices.
+    Bench(bench::Options),
+    /// Draw docs/plots from benches/results.
+    Plots,
     /// Install the pinned S3 clients under the target folder.
     Clients,
 }
@@ -59,6 +65,8 @@ fn main() -> ExitCode {
         Task::Layers => check(&root, layers::check),
         Task::Tidy => check(&root, tidy::check),
         Task::Fuzz(options) => fuzz::run(&root, &options),
+        Task::Bench(options) => bench::run(&root, &options),
+        Task::Plots => bench::plots(&root),
         Task::Clients => {
             clients::install(&root).map(|folder| println!("clients are in {}", folder.display()))
         }

@@ -18,14 +18,14 @@ mod tally;
 mod worker;
 
 pub use mix::{Mix, MixError, Operation};
-pub use plan::{Limit, LoadOptions, PayloadMode};
+pub use plan::{KeyOrder, Limit, LoadOptions, PayloadMode};
 pub use report::{Latency, LoadReport, OperationReport, ServerReport};
+pub use server::ServerUsage;
 
-use crate::client::{EndpointError, ExchangeError, Method, Payload, Request, error_code, exchange};
+use crate::client::{Answer, EndpointError, ExchangeError, Method, Payload, Request, error_code, exchange};
 use crate::{clock, output};
-use phase::run_phase;
+use phase::{Outcome, run_phase};
 use plan::Plan;
-use server::ServerUsage;
 use std::fmt;
 use std::time::Duration;
 
@@ -57,6 +57,11 @@ pub enum LoadError {
         /// How each kind of failure was answered, and how often.
         answers: String,
     },
+    /// What the run wrote could not all be taken away again.
+    Removal {
+        /// How each kind of failure was answered, and how often.
+        answers: String,
+    },
     /// Nothing at all succeeded.
     NothingSucceeded {
         /// How each kind of failure was answered, and how often.
@@ -82,6 +87,7 @@ impl fmt::Display for LoadError {
             Self::ServerProcess(error) => write!(formatter, "cannot read the server's counters: {error}"),
             Self::Connection(error) => write!(formatter, "cannot reach the server: {error}"),
             Self::Preparation { failed, answers } => write!(formatter, "{failed} uploads failed: {answers}"),
+            Self::Removal { answers } => write!(formatter, "cannot remove what was written: {answers}"),
             Self::NothingSucceeded { answers } => write!(formatter, "no request succeeded: {answers}"),
             Self::WrongBytes { answers } => write!(formatter, "{answers} answers held WRONG BYTES"),
             Self::Output(error) => write!(formatter, "cannot write the result: {error}"),
@@ -97,6 +103,7 @@ impl std::error::Error for LoadError {
             Self::ServerProcess(error) | Self::Connection(error) | Self::Output(error) => Some(error),
             Self::BucketRefused { .. }
             | Self::Preparation { .. }
+            | Self::Removal { .. }
             | Self::NothingSucceeded { .. }
             | Self::WrongBytes { .. } => None,
         }
@@ -109,9 +116,17 @@ impl std::error::Error for LoadError {
 ///
 /// As [`measure`]; also when the result was printed but is a failure, such as wrong bytes.
 pub fn run(options: LoadOptions) -> Result<(), LoadError> {
-    let json = options.json.clone();
-    let report = measure(options)?;
-    report::print(&report, json.as_deref()).map_err(LoadError::Output)?;
+    let plan = Plan::new(options)?;
+    let told = |upload: &Outcome| {
+        let size = output::format_size(upload.tally.bytes());
+        let took = output::format_duration(upload.elapsed);
+        eprintln!("uploaded {} objects, {size}, in {took}", upload.tally.succeeded());
+    };
+    let report = measure_plan(&plan, told)?;
+    report::print(&report, plan.options().json.as_deref()).map_err(LoadError::Output)?;
+    if plan.options().remove {
+        remove_plan(&plan)?;
+    }
     report.verdict()
 }
 
@@ -122,14 +137,44 @@ pub fn run(options: LoadOptions) -> Result<(), LoadError> {
 /// When the server cannot be reached, the bucket or the objects cannot be created, or a counter cannot be read.
 /// Error answers to measured requests are no error here: the report counts them.
 pub fn measure(options: LoadOptions) -> Result<LoadReport, LoadError> {
-    let server_pid = options.server_pid;
+    let plan = Plan::new(options)?;
+    let report = measure_plan(&plan, |_upload| {})?;
+    if plan.options().remove {
+        remove_plan(&plan)?;
+    }
+    Ok(report)
+}
+
+/// Deletes every key that a run with these options can have written, and the bucket.
+///
+/// # Errors
+///
+/// When the server cannot be reached, or still has the bucket afterwards.
+pub fn remove(mut options: LoadOptions) -> Result<(), LoadError> {
+    // Nothing is written, so no body needs a hash.
+    options.payload = PayloadMode::Unsigned;
+    remove_plan(&Plan::new(options)?)
+}
+
+/// Makes the bucket and uploads every object, as a run that reads would; measures nothing.
+///
+/// # Errors
+///
+/// As [`measure`].
+pub fn upload(options: LoadOptions) -> Result<(), LoadError> {
     let plan = Plan::new(options)?;
     create_bucket(&plan)?;
+    prepare(&plan).map(|_uploaded| ())
+}
+
+fn measure_plan(plan: &Plan, prepared: impl FnOnce(&Outcome)) -> Result<LoadReport, LoadError> {
+    let server_pid = plan.options().server_pid;
+    create_bucket(plan)?;
     if plan.options().prepare && plan.options().mix.needs_objects() {
-        prepare(&plan)?;
+        prepared(&prepare(plan)?);
     }
     let before = server_pid.map(ServerUsage::read).transpose().map_err(LoadError::ServerProcess)?;
-    let outcome = run_phase(&plan, "load", &plan.options().mix, plan.options().limit)?;
+    let outcome = run_phase(plan, "load", &plan.options().mix, plan.options().limit, plan.options().order)?;
     let after = match server_pid {
         Some(pid) => {
             clock::pause(SETTLE);
@@ -137,41 +182,55 @@ pub fn measure(options: LoadOptions) -> Result<LoadReport, LoadError> {
         }
         None => None,
     };
-    Ok(LoadReport::new(&plan, &outcome, before.zip(after)))
+    Ok(LoadReport::new(plan, &outcome, before.zip(after)))
 }
 
 /// Uploads every object once.
-fn prepare(plan: &Plan) -> Result<(), LoadError> {
+fn prepare(plan: &Plan) -> Result<Outcome, LoadError> {
     let mix = Mix::only(Operation::Put);
-    let outcome = run_phase(plan, "upload", &mix, Limit::Requests(plan.options().objects))?;
+    let outcome = run_phase(plan, "upload", &mix, Limit::Requests(plan.options().objects), KeyOrder::Usual)?;
     if outcome.tally.failed() > 0 {
         return Err(LoadError::Preparation {
             failed: outcome.tally.failed(),
             answers: outcome.tally.answers(),
         });
     }
-    let size = output::format_size(outcome.tally.bytes());
-    let took = output::format_duration(outcome.elapsed);
-    eprintln!("uploaded {} objects, {size}, in {took}", outcome.tally.succeeded());
-    Ok(())
+    Ok(outcome)
+}
+
+/// Deletes the keys in turn, whether or not they exist, and then the bucket.
+fn remove_plan(plan: &Plan) -> Result<(), LoadError> {
+    let mix = Mix::only(Operation::Delete);
+    let outcome = run_phase(plan, "delete", &mix, Limit::Requests(plan.options().objects), KeyOrder::Usual)?;
+    if outcome.tally.failed() > 0 {
+        return Err(LoadError::Removal { answers: outcome.tally.answers() });
+    }
+    let answer = ask_for_bucket(plan, Method::Delete)?;
+    if matches!(answer.status, 200 | 204 | 404) {
+        return Ok(());
+    }
+    let code = error_code(&answer.body).unwrap_or_default();
+    Err(LoadError::Removal { answers: format!("{} {code}", answer.status) })
 }
 
 fn create_bucket(plan: &Plan) -> Result<(), LoadError> {
-    let path = format!("/{}", plan.options().bucket);
-    let request = Request {
-        method: Method::Put,
-        path: &path,
-        query: &[],
-        content_length: 0,
-        payload: Payload::empty(),
-    };
-    let head = plan.signer(clock::wall()).head(&request);
-    let answer = exchange(plan.endpoint(), &head).map_err(LoadError::Bucket)?;
+    let answer = ask_for_bucket(plan, Method::Put)?;
     let code = error_code(&answer.body).unwrap_or_default();
     if answer.status == 200 || code == "BucketAlreadyOwnedByYou" {
         return Ok(());
     }
+    // Some servers say so of one's own bucket too; whose it is shows in whether it can be read.
+    if code == "BucketAlreadyExists" && ask_for_bucket(plan, Method::Get)?.status == 200 {
+        return Ok(());
+    }
     Err(LoadError::BucketRefused { status: answer.status, code: code.to_owned() })
+}
+
+fn ask_for_bucket(plan: &Plan, method: Method) -> Result<Answer, LoadError> {
+    let path = format!("/{}", plan.options().bucket);
+    let request = Request { method, path: &path, query: &[], content_length: 0, payload: Payload::empty() };
+    let head = plan.signer(clock::wall()).head(&request);
+    exchange(plan.endpoint(), &head).map_err(LoadError::Bucket)
 }
 
 #[cfg(test)]

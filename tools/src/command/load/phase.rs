@@ -3,7 +3,7 @@
 use super::LoadError;
 use super::content::Random;
 use super::mix::{Mix, Operation};
-use super::plan::{Limit, Plan};
+use super::plan::{KeyOrder, Limit, Plan};
 use super::tally::Tally;
 use super::worker::Worker;
 use crate::progress::Progress;
@@ -28,6 +28,7 @@ pub(super) struct Outcome {
 pub(super) struct Shared<'run> {
     mix: &'run Mix,
     limit: Limit,
+    order: KeyOrder,
     tickets: AtomicU64,
     puts: AtomicU64,
     deletes: AtomicU64,
@@ -63,7 +64,7 @@ pub(super) struct Ticket<'run> {
 }
 
 impl Ticket<'_> {
-    /// Operation and object of the next request. Keys are written and deleted in turn and read at random.
+    /// Operation and object of the next request.
     pub(super) fn next(&mut self) -> Option<(Operation, u64)> {
         if self.shared.is_aborted() || self.deadline.is_some_and(|deadline| clock::now() >= deadline) {
             return None;
@@ -74,10 +75,14 @@ impl Ticket<'_> {
             return None;
         }
         let operation = self.shared.mix.choose(self.random.next());
-        let object = match operation {
-            Operation::Put => self.in_turn(&self.shared.puts),
-            Operation::Delete => self.in_turn(&self.shared.deletes),
-            Operation::Get | Operation::Head | Operation::List => self.random.below(self.objects),
+        let reads = matches!(operation, Operation::Get | Operation::Head | Operation::List);
+        let shared = self.shared;
+        let object = match (shared.order, operation) {
+            (KeyOrder::Usual, _) if reads => self.random.below(self.objects),
+            (KeyOrder::Random, _) => self.random.below(self.objects),
+            (KeyOrder::Usual, Operation::Delete) => self.in_turn(&shared.deletes),
+            (KeyOrder::Usual, _) => self.in_turn(&shared.puts),
+            (KeyOrder::Scattered, _) => scattered(self.in_turn(&shared.puts), self.objects),
         };
         Some((operation, object))
     }
@@ -87,12 +92,24 @@ impl Ticket<'_> {
     }
 }
 
+/// A rearrangement of the numbers below `objects`: each comes from exactly one `turn`.
+fn scattered(turn: u64, objects: u64) -> u64 {
+    // A prime near the golden section of 2^32: where it does not divide `objects`, its multiples meet each number once.
+    const STRIDE: u64 = 2_654_435_761;
+    if objects.is_multiple_of(STRIDE) {
+        return turn;
+    }
+    let place = (u128::from(turn) * u128::from(STRIDE)).checked_rem(u128::from(objects)).unwrap_or(0);
+    u64::try_from(place).unwrap_or(0)
+}
+
 /// Runs `mix` until `limit`.
 pub(super) fn run_phase(
     plan: &Plan,
     label: &'static str,
     mix: &Mix,
     limit: Limit,
+    order: KeyOrder,
 ) -> Result<Outcome, LoadError> {
     let options = plan.options();
     let connections = match limit {
@@ -103,6 +120,7 @@ pub(super) fn run_phase(
     let shared = Shared {
         mix,
         limit,
+        order,
         tickets: AtomicU64::new(0),
         puts: AtomicU64::new(0),
         deletes: AtomicU64::new(0),
@@ -206,6 +224,7 @@ mod tests {
         let shared = Shared {
             mix: &mix,
             limit: Limit::Requests(5),
+            order: KeyOrder::Usual,
             tickets: AtomicU64::new(0),
             puts: AtomicU64::new(0),
             deletes: AtomicU64::new(0),
@@ -218,5 +237,16 @@ mod tests {
         assert_eq!(objects, [0, 1, 2, 0, 1]);
         shared.aborted.store(true, Ordering::Relaxed);
         assert_eq!(ticket.next(), None);
+    }
+
+    #[test]
+    fn scattered_keys_come_once_each_and_not_in_a_row() {
+        for objects in [1, 2, 7, 1000, 32_768] {
+            let mut places: Vec<_> = (0..objects).map(|turn| scattered(turn, objects)).collect();
+            let neighbours = places.windows(2).filter(|pair| pair[0] + 1 == pair[1]).count();
+            assert!(objects < 1000 || neighbours == 0, "{objects}: {neighbours}");
+            places.sort_unstable();
+            assert!(places.into_iter().eq(0..objects), "{objects}");
+        }
     }
 }

@@ -21,6 +21,17 @@ pub enum Limit {
     Requests(u64),
 }
 
+/// In which order keys are taken.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum KeyOrder {
+    /// Written and deleted in turn, read at random.
+    Usual,
+    /// All at random: overwrites then leave holes everywhere, which is the hard case for who reclaims space.
+    Random,
+    /// Every key once before any comes again, and no two neighbours in a row: reads that no cache has met.
+    Scattered,
+}
+
 /// What is signed of a body.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum PayloadMode {
@@ -57,6 +68,8 @@ pub struct LoadOptions {
     pub threads: usize,
     /// When to stop.
     pub limit: Limit,
+    /// In which order keys are taken.
+    pub order: KeyOrder,
     /// What is signed of a body.
     pub payload: PayloadMode,
     /// Where signatures go.
@@ -65,6 +78,8 @@ pub struct LoadOptions {
     pub verify: bool,
     /// Whether objects that are to be read are uploaded first.
     pub prepare: bool,
+    /// Whether objects and bucket are deleted afterwards.
+    pub remove: bool,
     /// Decides keys and bodies.
     pub seed: u64,
     /// Where the result goes as JSON; `-` is the standard output.

@@ -6,18 +6,22 @@ use std::time::Duration;
 
 /// One reading.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct ServerUsage {
+pub struct ServerUsage {
     /// User and system time of all threads since the process began.
-    pub(super) cpu: Duration,
+    pub cpu: Duration,
     /// Memory resident now.
-    pub(super) resident_bytes: u64,
+    pub resident_bytes: u64,
     /// The most memory ever resident.
-    pub(super) resident_bytes_max: u64,
+    pub resident_bytes_max: u64,
 }
 
 impl ServerUsage {
     /// Reads what `pid` has used.
-    pub(super) fn read(pid: u32) -> io::Result<Self> {
+    ///
+    /// # Errors
+    ///
+    /// When there is no such process, or the kernel says something else than it is known to.
+    pub fn read(pid: u32) -> io::Result<Self> {
         let stat = fs::read_to_string(format!("/proc/{pid}/stat"))?;
         let status = fs::read_to_string(format!("/proc/{pid}/status"))?;
         let ticks = cpu_ticks(&stat).ok_or_else(|| io::Error::from(io::ErrorKind::InvalidData))?;

@@ -17,11 +17,16 @@ enum Flaw {
     SlowDown,
     /// Every answer ends the connection.
     Closes,
+    /// The bucket is there before it is made; it can be read.
+    HasBucket,
+    /// The same, and it is another's.
+    AnothersBucket,
 }
 
 enum Ask {
     Put(String, Vec<u8>, mpsc::Sender<Option<Vec<u8>>>),
     Get(String, mpsc::Sender<Option<Vec<u8>>>),
+    Delete(String),
 }
 
 /// Starts the server and returns its URL. It ends with the test's process.
@@ -39,6 +44,7 @@ fn serve_with(flaw: Flaw, tls: Option<Arc<rustls::ServerConfig>>) -> SocketAddr 
             match ask {
                 Ask::Put(path, body, reply) => reply.send(objects.insert(path, body)).unwrap_or(()),
                 Ask::Get(path, reply) => reply.send(objects.get(&path).cloned()).unwrap_or(()),
+                Ask::Delete(path) => drop(objects.remove(&path)),
             }
         }
     });
@@ -91,12 +97,21 @@ fn answer(head: &str, body: Vec<u8>, objects: &mpsc::Sender<Ask>, flaw: Flaw) ->
         return respond("503 Slow Down", b"<Error><Code>SlowDown</Code></Error>", method);
     }
     match method {
+        "PUT" if !is_object && matches!(flaw, Flaw::HasBucket | Flaw::AnothersBucket) => {
+            respond("409 Conflict", b"<Error><Code>BucketAlreadyExists</Code></Error>", method)
+        }
+        "GET" if !is_object && flaw == Flaw::AnothersBucket => {
+            respond("403 Forbidden", b"<Error><Code>AccessDenied</Code></Error>", method)
+        }
         "PUT" => {
             objects.send(Ask::Put(path, body, reply)).unwrap();
             replied.recv().unwrap();
             respond("200 OK", b"", method)
         }
-        "DELETE" => b"HTTP/1.1 204 No Content\r\n\r\n".to_vec(),
+        "DELETE" => {
+            objects.send(Ask::Delete(path)).unwrap();
+            b"HTTP/1.1 204 No Content\r\n\r\n".to_vec()
+        }
         _ if !is_object => respond("200 OK", b"<ListBucketResult/>", method),
         _ => {
             objects.send(Ask::Get(path, reply)).unwrap();
@@ -138,10 +153,12 @@ fn options(endpoint: String, mix: &str, requests: u64) -> LoadOptions {
         connections: 5,
         threads: 2,
         limit: Limit::Requests(requests),
+        order: KeyOrder::Usual,
         payload: PayloadMode::Signed,
         sign: SignStyle::Header,
         verify: true,
         prepare: true,
+        remove: false,
         seed: 1,
         json: None,
         server_pid: None,
@@ -195,6 +212,42 @@ fn a_body_that_is_not_the_one_written_has_the_wrong_length() {
     other.verify = false;
     other.sizes = vec![7];
     assert_eq!(measure(other).unwrap().failures["200 WRONG LENGTH"], 30);
+}
+
+#[test]
+fn what_a_run_wrote_is_taken_away_again() {
+    let url = serve(Flaw::None);
+    let mut writing = options(url.clone(), "put=1", 30);
+    writing.remove = true;
+    assert_eq!(measure(writing).unwrap().total.count, 30);
+    let mut reading = options(url, "get=1", 30);
+    reading.prepare = false;
+    assert_eq!(measure(reading.clone()).unwrap().failures["404 NoSuchKey"], 30);
+    upload(reading.clone()).unwrap();
+    assert_eq!(measure(reading.clone()).unwrap().total.count, 30);
+    remove(reading.clone()).unwrap();
+    assert_eq!(measure(reading).unwrap().failures["404 NoSuchKey"], 30);
+    assert!(matches!(remove(options(serve(Flaw::SlowDown), "put=1", 1)), Err(LoadError::Removal { .. })));
+}
+
+#[test]
+fn a_bucket_that_exists_is_used_if_it_can_be_read() {
+    assert_eq!(measure(options(serve(Flaw::HasBucket), "put=1", 5)).unwrap().total.count, 5);
+    let refused = measure(options(serve(Flaw::AnothersBucket), "put=1", 5));
+    assert!(matches!(refused, Err(LoadError::BucketRefused { status: 409, .. })), "{refused:?}");
+}
+
+#[test]
+fn scattered_reads_meet_every_object_once() {
+    let mut reading = options(serve(Flaw::None), "get=1", 30);
+    reading.order = KeyOrder::Scattered;
+    let report = measure(reading).unwrap();
+    // Ten objects of each size: what chance alone would hardly give.
+    assert_eq!(report.total.bytes, 10 * (5 + 300_000));
+    // Whatever the order of reading, all objects are there to be read.
+    let mut reading = options(serve(Flaw::None), "get=1", 100);
+    reading.order = KeyOrder::Random;
+    assert_eq!(measure(reading).unwrap().total.count, 100);
 }
 
 #[test]
