@@ -191,7 +191,7 @@ async fn check(engines: &[SimEngine], progress: &Shared, driver: &Rc<RefCell<Dri
     let Progress { before, after, .. } = progress.borrow().clone();
     let mut first = None;
     for mut model in [before, after] {
-        match differs(engines, &mut model, driver).await {
+        match Box::pin(differs(engines, &mut model, driver)).await {
             None => return model,
             Some(difference) => first = first.or(Some(difference)),
         }

@@ -111,7 +111,7 @@ fn play(seed: u64, swarm: Swarm, copying: bool) {
             let shared = Rc::clone(&shared);
             async move {
                 let mut history = shared.take().unwrap();
-                live(&engines, &mut history).await;
+                Box::pin(live(&engines, &mut history)).await;
                 shared.replace(Some(history));
             }
         });
