@@ -20,8 +20,9 @@ use std::time::Duration;
 #[derive(Debug, Parser)]
 #[command(about = "The same load on several S3 servers in turns")]
 struct Arguments {
-    /// NAME=URL[,pid=N][,access=KEY,secret=KEY][,region=R][,ca=FILE], as often as there are servers; ratios are to
-    /// the first, which is the static responder unless --no-static is given
+    /// NAME=URL, and behind it, after commas, what applies of pid=N, access=KEY, secret=KEY, region=R and ca=FILE;
+    /// as often as there are servers. Ratios are to the first, which is the static responder unless --no-static is
+    /// given
     #[arg(long = "server", required = true, value_name = "SERVER")]
     servers: Vec<Subject>,
     /// Access key of servers that name none
