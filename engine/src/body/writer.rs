@@ -133,6 +133,7 @@ impl<R: Runtime> BodySink<R> {
             let count = rest.len().min(range.len());
             assert!(count > 0, "a body does not exceed what was declared");
             buffer.bytes_mut()[range.start..range.start + count].copy_from_slice(&rest[..count]);
+            self.sum(&buffer, count);
             self.fill(buffer, count);
             rest = &rest[count..];
         }

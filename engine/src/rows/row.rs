@@ -323,3 +323,89 @@ impl RowBuffer {
         self.chunks = chunks;
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::buffer::{Arena, Region};
+    use crate::stripe::Family;
+    use ashlar_disk_format::checksum::crc32c;
+    use ashlar_disk_format::chunk::header_bytes;
+    use ashlar_disk_format::code::{CodeFamily, CodeShape};
+
+    fn empty(arena: &Arena, shape: &str, payload: usize) -> RowBuffer {
+        let geometry = Geometry::holding(CodeShape::parse(shape).unwrap(), payload);
+        let height = to_usize(u64::from(geometry.height.bytes()));
+        let take = |_chunk| arena.try_take(height).unwrap();
+        let mut chunks: Vec<Buffer> = (0..geometry.written()).map(take).collect();
+        // What a row left there before.
+        chunks.iter_mut().for_each(|chunk| chunk.bytes_mut().fill(0xee));
+        RowBuffer::new(geometry, chunks)
+    }
+
+    /// Fills as a socket does: pieces of at most `piece` bytes, of which `summed` are summed as they come.
+    fn receive(row: &mut RowBuffer, bytes: &[u8], piece: usize, summed: usize) {
+        let mut rest = bytes;
+        while let Some((index, range)) = row.take_space().filter(|_| !rest.is_empty()) {
+            let count = rest.len().min(range.len()).min(piece);
+            let mut buffer = row.lend(index);
+            buffer.bytes_mut()[range.start..range.start + count].copy_from_slice(&rest[..count]);
+            if row.used() < summed {
+                row.sum(&buffer, count);
+            }
+            row.give_back(buffer);
+            row.advance(count);
+            rest = &rest[count..];
+        }
+    }
+
+    /// The extents, and every chunk as it goes to its device.
+    fn finished(mut row: RowBuffer) -> (Vec<Extent>, Vec<Vec<u8>>) {
+        let shape = row.geometry().shape;
+        let family = if shape.family == CodeFamily::Gf16 { Family::Gf16 } else { Family::Gf8 };
+        row.shrink();
+        row.encode(&Codec::new(family, usize::from(shape.k), usize::from(shape.m)).unwrap());
+        let address = RowAddress { group: GroupId(3), generation: Generation(4), row: RowOffset(5) };
+        row.seal(&RowIdentity {
+            pool: PoolId([7; 16]),
+            address,
+            epoch: Epoch(1),
+            kind: GroupKind::Data,
+            log: LogId(0),
+            sequence: RowSequence(9),
+            previous_crc: 0,
+            record_bytes: 0,
+        });
+        let height = to_usize(u64::from(row.geometry().height.bytes()));
+        let chunks = row.chunks.iter().map(|chunk| chunk.bytes()[..height].to_vec()).collect();
+        (row.extents(address, 0, row.used()), chunks)
+    }
+
+    #[test]
+    fn a_row_summed_while_it_fills_is_the_one_that_is_summed_later() {
+        let arena = Arena::new(Region::allocate(8 << 20).unwrap(), 0);
+        for (shape, announced) in [("4+2", 900_000), ("4+2", 200_000), ("1+2", 100_000), ("20+4", 900_000)] {
+            let bytes: Vec<u8> = (0..=250_u8).cycle().take(announced).collect();
+            for length in [1, 5000, 70_000, announced] {
+                let body = &bytes[..length];
+                let of = |piece: usize, summed: usize| {
+                    let mut row = empty(&arena, shape, announced);
+                    receive(&mut row, body, piece, summed);
+                    finished(row)
+                };
+                let expected = of(body.len(), 0);
+                assert_eq!(expected.0.iter().map(|extent| extent.length as usize).sum::<usize>(), length);
+                for chunk in &expected.1 {
+                    let header = ChunkHeader::decode(chunk).unwrap();
+                    let payload = &chunk[header_bytes(header.member_crcs.len())..];
+                    assert_eq!(header.member_crcs[usize::from(header.member)], crc32c(payload));
+                }
+                for (piece, summed) in
+                    [(body.len(), length), (30_000, length), (999, length), (30_000, 60_000)]
+                {
+                    assert!(of(piece, summed) == expected, "{shape}: {length} of {announced} by {piece}");
+                }
+            }
+        }
+    }
+}
