@@ -175,12 +175,7 @@ impl Arena {
             return None;
         }
         let order = order_of(bytes);
-        loop {
-            let taken = self.inner.take(order);
-            if taken.is_some() || !self.inner.relieve() {
-                return taken;
-            }
-        }
+        self.inner.or_relieve(|inner| inner.take(order))
     }
 
     /// One buffer of at least `bytes` (at most 1 MiB), waiting in turn.
@@ -209,7 +204,7 @@ impl Arena {
         }
         self.reclaim();
         if !self.is_awaited()
-            && let Some(taken) = self.inner.take_or_relieve(count, order)
+            && let Some(taken) = self.inner.or_relieve(|inner| inner.take_many(count, order))
         {
             return Ok(taken);
         }
@@ -273,10 +268,10 @@ impl Inner {
         Some(taken)
     }
 
-    /// As [`Inner::take_many`], at the price of what is only held for later.
-    fn take_or_relieve(&self, count: usize, order: usize) -> Option<Vec<Buffer>> {
+    /// What `take` takes, at the price of what is only held for later.
+    fn or_relieve<T>(&self, take: impl Fn(&Self) -> Option<T>) -> Option<T> {
         loop {
-            let taken = self.take_many(count, order);
+            let taken = take(self);
             if taken.is_some() || !self.relieve() {
                 return taken;
             }
@@ -310,7 +305,9 @@ impl Inner {
                 self.waiters.borrow_mut().pop_front();
                 continue;
             }
-            let Some(taken) = self.take_or_relieve(first.count, first.order) else { return };
+            let Some(taken) = self.or_relieve(|inner| inner.take_many(first.count, first.order)) else {
+                return;
+            };
             self.waiters.borrow_mut().pop_front();
             *first.ready.borrow_mut() = Some(taken);
             if let Some(waker) = first.waker.borrow_mut().take() {

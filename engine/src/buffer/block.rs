@@ -150,9 +150,7 @@ impl BufferSlice {
     pub fn bytes(&self) -> &[u8] {
         &self.memory.bytes()[self.start..self.end]
     }
-}
 
-impl BufferSlice {
     /// Whether it lies in DMA memory.
     pub(crate) fn is_in_buffer(&self) -> bool {
         matches!(self.memory, Memory::Buffer(_))

@@ -43,9 +43,8 @@ struct Blocks(RefCell<Cache<BlockName, Block>>);
 #[derive(Debug)]
 pub(crate) struct BlockCache {
     copied: Blocks,
-    kept: Rc<Blocks>,
-    /// Where the kept ones lie.
-    arena: Option<Arena>,
+    /// Those in buffers, and the arena that they lie in.
+    kept: Option<(Rc<Blocks>, Arena)>,
 }
 
 fn name(extent: &Extent) -> BlockName {
@@ -82,7 +81,7 @@ impl Relief for Blocks {
 impl BlockCache {
     /// A cache that holds nothing.
     pub(crate) fn none() -> Self {
-        Self { copied: Blocks::new(0), kept: Rc::new(Blocks::new(0)), arena: None }
+        Self { copied: Blocks::new(0), kept: None }
     }
 
     /// An empty cache for at most `room` bytes of copies, and for buffers of `arena`.
@@ -90,13 +89,15 @@ impl BlockCache {
         let kept = Rc::new(Blocks::new(arena.capacity().div_ceil(100) * ARENA_CACHE_PERCENT));
         let relief: Weak<Blocks> = Rc::downgrade(&kept);
         arena.relieve_by(relief);
-        Self { copied: Blocks::new(room), kept, arena: Some(arena.clone()) }
+        Self { copied: Blocks::new(room), kept: Some((kept, arena.clone())) }
     }
 
     /// The bytes `range` of `extent`, if they are held.
     pub(crate) fn get(&self, extent: &Extent, range: &Range<u32>) -> Option<BufferSlice> {
-        let blocks = if is_copied(extent) { &self.copied } else { &*self.kept };
-        blocks.get(extent, range)
+        if is_copied(extent) {
+            return self.copied.get(extent, range);
+        }
+        self.kept.as_ref().and_then(|(kept, _arena)| kept.get(extent, range))
     }
 
     /// Takes note of the whole of `extent`, which was read and verified.
@@ -105,8 +106,11 @@ impl BlockCache {
         if is_copied(extent) {
             let copy = || BufferSlice::of_heap(Arc::from(slice.bytes()), 0..slice.len());
             self.copied.keep(extent, slice.len(), copy);
-        } else if slice.is_in_buffer() && self.arena.as_ref().is_some_and(|arena| !arena.is_awaited()) {
-            self.kept.keep(extent, slice.memory_bytes(), || slice.clone());
+        } else if let Some((kept, arena)) = &self.kept
+            && slice.is_in_buffer()
+            && !arena.is_awaited()
+        {
+            kept.keep(extent, slice.memory_bytes(), || slice.clone());
         }
     }
 }
