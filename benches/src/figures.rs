@@ -102,7 +102,7 @@ fn of_run<'a>(records: &'a [Record], run: &Run) -> Vec<&'a Measurement> {
 fn one_run(text: &mut String, run: &Run, measured: &[&Measurement]) {
     let machine = &run.machine;
     text.push_str(&format!(
-        "\n## {}, {}\n\nCommit {}. {} CPUs {} ({}), {:.0} GiB, Linux {}, load average {} at the start. {}\n",
+        "\n## {}, {}\n\nCommit {}. {} CPUs {} ({}), {:.0} GiB, Linux {}, load average {} at the start.{}{}\n",
         run.program,
         run.date,
         run.commit,
@@ -112,6 +112,7 @@ fn one_run(text: &mut String, run: &Run, measured: &[&Measurement]) {
         machine.memory_bytes as f64 / 1_073_741_824.0,
         machine.kernel,
         machine.load_average,
+        if run.note.is_empty() { "" } else { " " },
         run.note,
     ));
     for storage in &run.storage {
