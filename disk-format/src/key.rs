@@ -354,7 +354,7 @@ fn identified(space: Space, id: SharedId, suffix: &[u8]) -> Vec<u8> {
 fn open(space: Space, key: &[u8]) -> Result<(BucketId, Vec<u8>, Reader<'_>), DecodeError> {
     let mut reader = open_space(space, key)?;
     let bucket = BucketId(from_ordered_u64(reader.array(Field::Bucket)?));
-    let mut name = Vec::new();
+    let mut name = Vec::with_capacity(key.len());
     loop {
         match reader.u8(Field::Name)? {
             0 => match reader.u8(Field::Name)? {

@@ -12,6 +12,9 @@ use std::rc::Rc;
 /// two allocation headers, the reference counts and the entry's share of tree nodes.
 const ENTRY_OVERHEAD_BYTES: usize = 96;
 
+/// Key and value; without a value it is deleted.
+pub(super) type Entry<'a> = (&'a [u8], Option<&'a Rc<[u8]>>);
+
 /// Sorted entries with a running total of the memory they take.
 #[derive(Debug, Default)]
 pub(super) struct Memtable {
@@ -37,9 +40,10 @@ impl Memtable {
         self.entries.get(key).cloned()
     }
 
-    /// The first key behind the bound; it may be deleted.
-    pub(super) fn first_from(&self, bound: Bound<&[u8]>) -> Option<&[u8]> {
-        self.entries.range::<[u8], _>((bound, Bound::Unbounded)).map(|(key, _)| &**key).next()
+    /// The first entry behind the bound; it may be deleted.
+    pub(super) fn first_from(&self, bound: Bound<&[u8]>) -> Option<Entry<'_>> {
+        let mut behind = self.entries.range::<[u8], _>((bound, Bound::Unbounded));
+        behind.next().map(|(key, value)| (&**key, value.as_ref()))
     }
 
     /// All entries in key order.
@@ -87,7 +91,7 @@ mod tests {
         let mut table = Memtable::default();
         table.put(b"a", None);
         table.put(b"c", None);
-        let first = |bound| table.first_from(bound).map(<[u8]>::to_vec);
+        let first = |bound| table.first_from(bound).map(|(key, _)| key.to_vec());
         assert_eq!(first(Bound::Unbounded), Some(b"a".to_vec()));
         assert_eq!(first(Bound::Included(b"a")), Some(b"a".to_vec()));
         assert_eq!(first(Bound::Excluded(b"a")), Some(b"c".to_vec()));

@@ -1,7 +1,8 @@
 //! Walks through the index in key order.
 
 use super::limits::SCAN_HIDDEN_MAX;
-use super::page::Value;
+use super::memtable::Memtable;
+use super::page::{Page, Value};
 use super::run::Keep;
 use super::run_cursor::{RunCursor, settle_all};
 use super::state::{Shared, State};
@@ -37,6 +38,14 @@ pub struct Scan<S> {
 struct Found {
     key: Rc<[u8]>,
     value: Option<Value>,
+}
+
+/// Where an entry is.
+enum Source<'a> {
+    /// In a table, with its value.
+    Table(Option<&'a Rc<[u8]>>),
+    /// In a run, by page and slot.
+    Run(&'a Rc<Page>, usize),
 }
 
 impl<S: PageStore> Scan<S> {
@@ -106,34 +115,33 @@ impl<S: PageStore> Scan<S> {
         }
     }
 
-    /// The least key behind the position, before the end. The cursors are prepared.
+    /// The least key behind the position, before the end, and what its newest entry says. The cursors are prepared.
     fn look(&self) -> Option<Found> {
         let state = self.shared.state.borrow();
         let from = self.position.as_ref().map(|key| &**key);
-        let least = self.least_key(&state, from)?;
+        let (least, source) = self.least(&state, from)?;
         let inside = match &self.end {
             Bound::Included(end) => least <= &**end,
             Bound::Excluded(end) => least < &**end,
             Bound::Unbounded => true,
         };
-        inside.then(|| Found { key: least.into(), value: self.newest(&state, least) })
+        inside.then(|| Found {
+            key: least.into(),
+            value: match source {
+                Source::Table(value) => value.cloned().map(Value::from),
+                Source::Run(page, slot) => page.shared_value(slot),
+            },
+        })
     }
 
-    fn least_key<'a>(&'a self, state: &'a State<S>, from: Bound<&[u8]>) -> Option<&'a [u8]> {
-        let frozen = state.frozen.as_ref().and_then(|frozen| frozen.table.first_from(from));
-        let tables = state.active.first_from(from).into_iter().chain(frozen);
-        tables.chain(self.cursors.iter().filter_map(RunCursor::key)).min()
-    }
-
-    /// What the newest entry of `key` says. One of the sources has it.
-    fn newest(&self, state: &State<S>, key: &[u8]) -> Option<Value> {
-        let frozen = || state.frozen.as_ref().and_then(|frozen| frozen.table.get(key));
-        if let Some(value) = state.active.get(key).or_else(frozen) {
-            return value.map(Value::from);
-        }
-        let mut entries = self.cursors.iter().filter_map(RunCursor::entry);
-        let (page, slot) = entries.find(|(page, slot)| page.key(*slot) == key)?;
-        page.shared_value(slot)
+    /// The least key, and the newest of its entries: of equal keys that of the newest source.
+    fn least<'a>(&'a self, state: &'a State<S>, from: Bound<&[u8]>) -> Option<(&'a [u8], Source<'a>)> {
+        let tables = std::iter::once(&state.active).chain(state.frozen.as_ref().map(|frozen| &*frozen.table));
+        let in_table = |table: &'a Memtable| table.first_from(from);
+        let in_tables = tables.filter_map(in_table).map(|(key, value)| (key, Source::Table(value)));
+        let in_run = |(page, slot): (&'a Rc<Page>, usize)| (page.key(slot), Source::Run(page, slot));
+        let in_runs = self.cursors.iter().filter_map(RunCursor::entry).map(in_run);
+        in_tables.chain(in_runs).reduce(|least, next| if next.0 < least.0 { next } else { least })
     }
 
     fn pass(&mut self, key: &[u8]) {

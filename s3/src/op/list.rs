@@ -12,6 +12,9 @@ use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use crc_fast::{CrcAlgorithm, checksum};
 
+/// What a row of a listing takes besides its key: without an owner, and with a checksum.
+const ROW_BYTES: usize = 320;
+
 /// What a listing was asked for, but for where it begins.
 struct Asked<'q> {
     prefix: &'q str,
@@ -42,7 +45,7 @@ impl<R: Runtime> Request<'_, R> {
         let last = found.entries.last().and_then(entry_name);
         let version =
             ListV1 { marker, next_marker: last.filter(|_| found.truncated && asked.delimiter.is_some()) };
-        let mut document = Vec::new();
+        let mut document = Vec::with_capacity(document_bytes(&found));
         let rows = objects(&found, Some(self.core.owner()));
         let page = asked.page(&bucket.name, found.truncated);
         list_objects_v1(&mut document, &page, version, rows, prefixes(&found));
@@ -69,7 +72,7 @@ impl<R: Runtime> Request<'_, R> {
         };
         let wants_owner =
             self.query.get("fetch-owner").is_some_and(|value| value.eq_ignore_ascii_case("true"));
-        let mut document = Vec::new();
+        let mut document = Vec::with_capacity(document_bytes(&found));
         let rows = objects(&found, wants_owner.then(|| self.core.owner()));
         let page = asked.page(&bucket.name, found.truncated);
         list_objects_v2(&mut document, &page, version, rows, prefixes(&found));
@@ -98,6 +101,12 @@ impl<R: Runtime> Request<'_, R> {
     fn listing(&self, bucket: &Bucket, document: Vec<u8>) -> Reply<R> {
         Reply::document(200, document).with("x-amz-bucket-region", self.region_of(bucket).to_owned())
     }
+}
+
+/// About what the document of a page will take.
+fn document_bytes(page: &ListPage) -> usize {
+    let names: usize = page.entries.iter().map(|entry| entry.name().len()).sum();
+    names + page.entries.len() * ROW_BYTES + ROW_BYTES
 }
 
 fn entry_name(entry: &ListEntry) -> Option<&str> {

@@ -5,18 +5,44 @@ use crate::http::percent::{escape, is_unreserved};
 /// Appends text in which nothing is markup. Control characters become references, as AWS sends them: XML 1.0
 /// parsers refuse some of them, which is why clients ask for `encoding-type=url`.
 pub fn push_escaped(target: &mut Vec<u8>, text: &str) {
-    for byte in text.bytes() {
-        match byte {
-            b'<' => target.extend_from_slice(b"&lt;"),
-            b'>' => target.extend_from_slice(b"&gt;"),
-            b'&' => target.extend_from_slice(b"&amp;"),
-            b'"' => target.extend_from_slice(b"&quot;"),
-            b'\'' => target.extend_from_slice(b"&apos;"),
-            0..=0x1f | 0x7f => {
-                let [_, high, low] = escape(byte);
-                target.extend_from_slice(&[b'&', b'#', b'x', high, low, b';']);
-            }
-            _ => target.push(byte),
+    let mut rest = text.as_bytes();
+    while let Some(at) = rest.iter().position(|&byte| IS_ESCAPED[usize::from(byte)]) {
+        let (plain, special) = rest.split_at(at);
+        target.extend_from_slice(plain);
+        let Some((&byte, behind)) = special.split_first() else { break };
+        push_reference(target, byte);
+        rest = behind;
+    }
+    target.extend_from_slice(rest);
+}
+
+/// Which bytes [`push_reference`] writes.
+const IS_ESCAPED: [bool; 256] = {
+    let mut table = [false; 256];
+    let mut byte = 0;
+    while byte < 0x20 {
+        table[byte] = true;
+        byte += 1;
+    }
+    table[0x7f] = true;
+    table[b'<' as usize] = true;
+    table[b'>' as usize] = true;
+    table[b'&' as usize] = true;
+    table[b'"' as usize] = true;
+    table[b'\'' as usize] = true;
+    table
+};
+
+fn push_reference(target: &mut Vec<u8>, byte: u8) {
+    match byte {
+        b'<' => target.extend_from_slice(b"&lt;"),
+        b'>' => target.extend_from_slice(b"&gt;"),
+        b'&' => target.extend_from_slice(b"&amp;"),
+        b'"' => target.extend_from_slice(b"&quot;"),
+        b'\'' => target.extend_from_slice(b"&apos;"),
+        _ => {
+            let [_, high, low] = escape(byte);
+            target.extend_from_slice(&[b'&', b'#', b'x', high, low, b';']);
         }
     }
 }

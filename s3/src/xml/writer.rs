@@ -115,7 +115,7 @@ impl<'v> XmlWriter<'v> {
 
     /// `<ETag>`, in quotes.
     pub fn etag(&mut self, tag: &ETag) -> &mut Self {
-        self.text("ETag", &tag.quoted())
+        self.open("ETag").raw(b"&quot;").raw(tag.text().as_bytes()).raw(b"&quot;").close("ETag")
     }
 
     fn raw(&mut self, bytes: &[u8]) -> &mut Self {
