@@ -60,8 +60,12 @@ impl<'a> SignatureParts<'a> {
             return Err(AuthError::UnsupportedMechanism);
         }
         let (mut credential, mut signed_headers, mut signature) = (None, None, None);
-        for part in rest.split(',') {
-            let (name, value) = part.trim().split_once('=').ok_or(malformed)?;
+        let mut rest = Some(rest);
+        while let Some(parts) = rest {
+            let (part, behind) =
+                cut(parts, b',').map_or((parts, None), |(part, behind)| (part, Some(behind)));
+            rest = behind;
+            let (name, value) = cut(part.trim(), b'=').ok_or(malformed)?;
             let slot = match name {
                 "Credential" => &mut credential,
                 "SignedHeaders" => &mut signed_headers,
@@ -89,6 +93,13 @@ impl<'a> SignatureParts<'a> {
     }
 }
 
+/// What stands before and behind the first `separator`, an ASCII byte. Looks at many bytes at once, since every
+/// request has such a header.
+fn cut(text: &str, separator: u8) -> Option<(&str, &str)> {
+    let at = memchr::memchr(separator, text.as_bytes())?;
+    Some((text.get(..at)?, text.get(at + 1..)?))
+}
+
 /// 64 lower-case hex digits.
 pub(super) fn parse_signature(digits: &str) -> Option<[u8; 32]> {
     let mut signature = [0; 32];
@@ -99,13 +110,18 @@ pub(super) fn parse_signature(digits: &str) -> Option<[u8; 32]> {
     Some(signature)
 }
 
+/// The names in a list of signed headers.
+pub(super) fn header_names(list: &str) -> impl Iterator<Item = &[u8]> {
+    list.as_bytes().split(|&byte| byte == b';')
+}
+
 /// Whether the names are lower-case, not empty, and rise strictly, so that none is listed twice.
 pub(super) fn is_header_list(names: &str) -> bool {
-    let mut previous = "";
-    names.split(';').all(|name| {
+    let mut previous: &[u8] = b"";
+    header_names(names).all(|name| {
         let rises = previous < name;
         previous = name;
-        rises && name.bytes().all(|byte| byte.is_ascii_graphic() && !byte.is_ascii_uppercase())
+        rises && name.iter().all(|byte| byte.is_ascii_graphic() && !byte.is_ascii_uppercase())
     })
 }
 

@@ -2,6 +2,7 @@
 //!
 //! S3 differs from other services: the path is escaped once and never normalised, so `//`, `..` and `%2F` stay.
 
+use crate::auth::authorization::header_names;
 use crate::auth::presigned::SIGNATURE_PARAMETER;
 use crate::http::head::RequestHead;
 use crate::http::percent::{escape, is_unreserved, next_byte};
@@ -72,7 +73,7 @@ pub(super) fn write_request(
     sink.put(b"\n");
     write_query(sink, query);
     sink.put(b"\n");
-    for name in signed_headers.split(';') {
+    for name in header_names(signed_headers) {
         write_header(sink, head, name)?;
     }
     sink.put(b"\n");
@@ -132,8 +133,12 @@ fn write_query(sink: &mut impl Sink, query: &Query<'_>) {
 }
 
 /// `name:value,value\n`: values trimmed, runs of spaces made one.
-fn write_header(sink: &mut impl Sink, head: &RequestHead<'_>, name: &str) -> Result<(), MissingSignedHeader> {
-    sink.put(name.as_bytes());
+fn write_header(
+    sink: &mut impl Sink,
+    head: &RequestHead<'_>,
+    name: &[u8],
+) -> Result<(), MissingSignedHeader> {
+    sink.put(name);
     let mut separator = b":";
     for value in head.values(name) {
         sink.put(separator);

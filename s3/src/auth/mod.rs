@@ -5,6 +5,7 @@ pub mod payload;
 pub mod verify;
 pub mod chunk_signature;
 pub mod signature;
+mod hmac;
 pub mod canonical;
 pub mod presigned;
 pub mod authorization;

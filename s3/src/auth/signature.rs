@@ -2,31 +2,30 @@
 
 use crate::auth::authorization::ALGORITHM;
 use crate::auth::credentials::SecretKey;
+use crate::auth::hmac::{Hmac, hmac};
 use crate::http::date::AMZ_DATE_BYTES;
-use hmac::{Hmac, KeyInit, Mac};
-use sha2::Sha256;
+use std::cell::RefCell;
 use std::rc::Rc;
 use subtle::ConstantTimeEq;
 
-/// A key derived from a secret for one day, region and service. As good as the secret within that scope. Kept as the
-/// HMAC's state behind the key, which spares each signature two blocks; shared, because every request has one.
+/// A key derived from a secret for one day, region and service. As good as the secret within that scope. Shared,
+/// because every request has one.
 #[derive(Clone)]
-pub struct SigningKey(Rc<Hmac<Sha256>>);
+pub struct SigningKey(Rc<Signer>);
+
+/// What each signature begins with, hashed already.
+struct Signer {
+    /// Behind the key: spares each signature two blocks.
+    keyed: Hmac,
+    /// Behind the first lines of the string to sign as well: spares another, as long as requests have one date. A key
+    /// has one scope.
+    dated: RefCell<Option<([u8; AMZ_DATE_BYTES], Hmac)>>,
+}
 
 impl core::fmt::Debug for SigningKey {
     fn fmt(&self, formatter: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
         formatter.write_str("SigningKey(…)")
     }
-}
-
-/// HMAC-SHA-256 that has taken its key.
-fn keyed(key: &[u8]) -> Hmac<Sha256> {
-    let Ok(mac) = Hmac::<Sha256>::new_from_slice(key) else { unreachable!("HMAC takes keys of any length") };
-    mac
-}
-
-fn hmac(key: &[u8], message: &[u8]) -> [u8; 32] {
-    keyed(key).chain_update(message).finalize().into_bytes().into()
 }
 
 impl SigningKey {
@@ -37,10 +36,11 @@ impl SigningKey {
         let key = hmac(&seed, date.as_bytes());
         let key = hmac(&key, region.as_bytes());
         let key = hmac(&key, service.as_bytes());
-        Self(Rc::new(keyed(&hmac(&key, b"aws4_request"))))
+        let keyed = Hmac::new(&hmac(&key, b"aws4_request"));
+        Self(Rc::new(Signer { keyed, dated: RefCell::new(None) }))
     }
 
-    /// Signs a canonical request by its hash.
+    /// Signs a canonical request by its hash. `scope` is the one that the key was derived for.
     #[must_use]
     pub fn sign_request(
         &self,
@@ -48,17 +48,22 @@ impl SigningKey {
         scope: &ScopeText,
         request_hash: &[u8; 32],
     ) -> [u8; 32] {
-        self.sign(&[ALGORITHM.as_bytes(), b"\n", date, b"\n", scope.as_bytes(), b"\n", &hex_of(request_hash)])
+        let mut dated = self.0.dated.borrow_mut();
+        let known = dated.as_ref().filter(|(known, _)| known == date).map(|(_, mac)| mac.clone());
+        let mut mac = known.unwrap_or_else(|| {
+            let lines = [ALGORITHM.as_bytes(), b"\n", date, b"\n", scope.as_bytes(), b"\n"];
+            let mac = self.0.keyed.clone().with(&lines);
+            *dated = Some((*date, mac.clone()));
+            mac
+        });
+        mac.update(&hex_of(request_hash));
+        mac.finish()
     }
 
     /// Signs any string, given in pieces.
     #[must_use]
     pub fn sign(&self, pieces: &[&[u8]]) -> [u8; 32] {
-        let mut mac = Hmac::clone(&self.0);
-        for piece in pieces {
-            mac.update(piece);
-        }
-        mac.finalize().into_bytes().into()
+        self.0.keyed.clone().with(pieces).finish()
     }
 }
 
@@ -110,9 +115,10 @@ pub const EMPTY_SHA256_HEX: &[u8; 64] = b"e3b0c44298fc1c149afbf4c8996fb92427ae41
 
 #[cfg(test)]
 mod tests {
-    use super::{EMPTY_SHA256_HEX, ScopeText, SigningKey, hex_of, hmac, is_equal, sha256};
+    use super::{EMPTY_SHA256_HEX, ScopeText, SigningKey, hex_of, is_equal, sha256};
     use crate::auth::canonical::write_request;
     use crate::auth::credentials::SecretKey;
+    use crate::auth::hmac::hmac;
     use crate::http::head;
     use crate::http::query::Query;
 
@@ -131,6 +137,24 @@ mod tests {
         let published =
             hex::decode("f4780e2d9f65fa895f9c67b32ce1baf0b0d8a43505a000a1a9e090d414db404d").unwrap();
         assert_eq!(key.sign(&[b"te", b"xt"]), hmac(&published, b"text"));
+    }
+
+    #[test]
+    fn what_is_remembered_of_a_date_serves_that_date_only() {
+        let secret = SecretKey::new("wJalrXUtnFEMI/K7MDENG+bPxRfiCYEXAMPLEKEY");
+        let scope = ScopeText::new("20150830", "us-east-1", "s3").unwrap();
+        let key = SigningKey::derive(&secret, "20150830", "us-east-1", "s3");
+        for (date, hash) in [(b"20150830T123600Z", 1), (b"20150830T123600Z", 2), (b"20150830T123601Z", 2)] {
+            let fresh = SigningKey::derive(&secret, "20150830", "us-east-1", "s3");
+            let whole = [
+                b"AWS4-HMAC-SHA256\n".as_slice(),
+                date,
+                b"\n20150830/us-east-1/s3/aws4_request\n",
+                &hex_of(&[hash; 32]),
+            ];
+            let signature = key.sign_request(date, &scope, &[hash; 32]);
+            assert_eq!(signature, fresh.sign(&whole), "{date:?} {hash}");
+        }
     }
 
     /// AWS SigV4 test suite (`aws-sig-v4-test-suite`): request line, further headers, names, signature.

@@ -3,7 +3,7 @@
 //! Order: one mechanism → its grammar → scope → coverage → time → payload mode → secret → signature. Nothing that a
 //! client sends is believed before the last step; nothing is looked up in the store before it either.
 
-use crate::auth::authorization::SignatureParts;
+use crate::auth::authorization::{SignatureParts, header_names};
 use crate::auth::canonical::{Gathered, write_request};
 use crate::auth::credentials::{SecretKey, SecretLookup};
 use crate::auth::error::AuthError;
@@ -268,7 +268,8 @@ fn check_scope(claim: &Claim<'_>) -> Result<(), AuthError> {
 
 /// `host` and every `x-amz-*` header must be signed: any of them can change what a request does.
 fn check_coverage(head: &RequestHead<'_>, signed: &str) -> Result<(), AuthError> {
-    let is_signed = |name: &str| signed.split(';').any(|listed| listed.eq_ignore_ascii_case(name));
+    let is_signed =
+        |name: &str| header_names(signed).any(|listed| listed.eq_ignore_ascii_case(name.as_bytes()));
     if !is_signed("host") {
         return Err(AuthError::UnsignedHeader);
     }

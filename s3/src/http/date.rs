@@ -130,7 +130,7 @@ fn number(digits: &[u8]) -> Option<i16> {
     if digits.is_empty() || digits.len() > 4 || !digits.iter().all(u8::is_ascii_digit) {
         return None;
     }
-    core::str::from_utf8(digits).ok()?.parse().ok()
+    Some(digits.iter().fold(0, |number, digit| number * 10 + i16::from(digit - b'0')))
 }
 
 fn timestamp(year: i16, month: i16, day: i16, [hour, minute, second]: [i16; 3]) -> Option<Timestamp> {

@@ -271,8 +271,8 @@ impl<'buf> RequestHead<'buf> {
     }
 
     /// Values of every header of this name, in order. `name` in any case.
-    pub fn values(&self, name: &str) -> impl Iterator<Item = &'buf [u8]> {
-        let name = name.as_bytes();
+    pub fn values(&self, name: &(impl AsRef<[u8]> + ?Sized)) -> impl Iterator<Item = &'buf [u8]> {
+        let name = name.as_ref();
         self.lines
             .iter()
             .filter(move |line| self.slice(line.name).eq_ignore_ascii_case(name))

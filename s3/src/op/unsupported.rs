@@ -4,6 +4,7 @@
 use crate::error::{DetailName, S3Error, S3Failure};
 use crate::http::head::RequestHead;
 use crate::http::query::Query;
+use arrayvec::ArrayString;
 
 /// Refused whatever they hold.
 const REFUSED: [&str; 13] = [
@@ -31,6 +32,9 @@ const REFUSED_PREFIXES: [&str; 4] = [
     "x-amz-object-annotation-",
 ];
 
+/// Every name and every prefix above is shorter.
+const DECIDING_BYTES: usize = 64;
+
 /// Canned ACLs that say no more than what holds anyway: the one account owns all and nobody else reads.
 const PRIVATE_ACLS: [&[u8]; 3] = [b"private", b"bucket-owner-full-control", b"bucket-owner-read"];
 
@@ -39,22 +43,26 @@ const PRIVATE_ACLS: [&[u8]; 3] = [b"private", b"bucket-owner-full-control", b"bu
 /// # Errors
 /// `NotImplemented`, `InvalidStorageClass`, `AccessDenied`, `NoSuchVersion`.
 pub(crate) fn refuse(head: &RequestHead<'_>, query: &Query<'_>, owner_id: &str) -> Result<(), S3Failure> {
-    let not_implemented =
-        |name: &str| Err(S3Failure::new(S3Error::NotImplemented).text(DetailName::Header, name));
+    let not_implemented = |name: &str| {
+        let name = name.to_ascii_lowercase();
+        Err(S3Failure::new(S3Error::NotImplemented).text(DetailName::Header, &name))
+    };
     for (name, value) in head.headers() {
         let Some(start) = name.get(..6) else { continue };
         if !start.eq_ignore_ascii_case("x-amz-") {
             continue;
         }
-        let name = name.to_ascii_lowercase();
-        if REFUSED.contains(&name.as_str()) || REFUSED_PREFIXES.iter().any(|prefix| name.starts_with(prefix))
+        let lower = start_in_lower_case(name);
+        let is_whole = lower.len() == name.len();
+        if (is_whole && REFUSED.contains(&lower.as_str()))
+            || REFUSED_PREFIXES.iter().any(|prefix| lower.starts_with(prefix))
         {
-            return not_implemented(&name);
+            return not_implemented(name);
         }
-        match name.as_str() {
-            "x-amz-acl" if !PRIVATE_ACLS.contains(&value) => return not_implemented(&name),
+        match lower.as_str() {
+            "x-amz-acl" if !PRIVATE_ACLS.contains(&value) => return not_implemented(name),
             "x-amz-bucket-object-lock-enabled" if !value.eq_ignore_ascii_case(b"false") => {
-                return not_implemented(&name);
+                return not_implemented(name);
             }
             "x-amz-storage-class" if value != b"STANDARD" => return Err(S3Error::InvalidStorageClass.into()),
             "x-amz-expected-bucket-owner" | "x-amz-source-expected-bucket-owner"
@@ -69,6 +77,15 @@ pub(crate) fn refuse(head: &RequestHead<'_>, query: &Query<'_>, owner_id: &str) 
         None | Some("null") => Ok(()),
         Some(other) => no_such_version(other),
     }
+}
+
+/// As much of a header's name as decides what it is.
+fn start_in_lower_case(name: &str) -> ArrayString<DECIDING_BYTES> {
+    // Names are ASCII, so any place is a border between characters.
+    let start = name.get(..DECIDING_BYTES).unwrap_or(name);
+    let mut lower = ArrayString::from(start).unwrap_or_default();
+    lower.make_ascii_lowercase();
+    lower
 }
 
 /// Nothing has versions but `null`.
@@ -105,6 +122,7 @@ mod tests {
             "x-amz-acl: public-read",
             "X-Amz-If-Match-Size: 9999",
             "x-amz-if-match-last-modified-time: Thu, 01 Jan 2015 00:00:00 GMT",
+            "X-Amz-Object-Annotation-a-name-that-is-longer-than-what-decides-about-it-by-far: 1",
         ] {
             assert_eq!(refused(line), Err(S3Error::NotImplemented), "{line}");
         }
