@@ -1,6 +1,7 @@
 //! Sixteen lanes in 64-byte registers.
 
 use super::Block;
+use std::arch::asm;
 use std::arch::x86_64::{
     __m512i, _mm512_add_epi32, _mm512_loadu_si512, _mm512_rol_epi32, _mm512_set_epi64, _mm512_set1_epi32,
     _mm512_setzero_si512, _mm512_shuffle_epi8, _mm512_shuffle_i32x4, _mm512_srli_epi32, _mm512_storeu_si512,
@@ -45,6 +46,18 @@ fn load_block(block: &Block) -> Register {
     unsafe { _mm512_loadu_si512(block.as_ptr().cast()) }
 }
 
+/// The same value, of which the compiler knows nothing: what was summed so far stays one operand of what is
+/// summed later.
+#[inline]
+#[target_feature(enable = "avx512f,avx512bw")]
+fn settled(mut register: Register) -> Register {
+    // SAFETY: there is no instruction in it; the register goes in and comes out.
+    unsafe {
+        asm!("/* {0} */", inout(zmm_reg) register, options(pure, nomem, nostack, preserves_flags));
+    }
+    register
+}
+
 #[inline]
 #[target_feature(enable = "avx512f,avx512bw")]
 fn add(left: Register, right: Register) -> Register {
@@ -65,26 +78,27 @@ fn shift<const RIGHT: u32>(register: Register) -> Register {
     _mm512_srli_epi32::<RIGHT>(register)
 }
 
-// The constant of a ternary operation is its column of results, for the arguments 000 to 111.
+// The constant of a ternary operation is its column of results, for the arguments 000 to 111. The result takes the
+// place of the first argument, so the one that was computed last goes last: the others can be copied meanwhile.
 
 #[inline]
 #[target_feature(enable = "avx512f,avx512bw")]
 fn xor3(x: Register, y: Register, z: Register) -> Register {
-    _mm512_ternarylogic_epi32::<0x96>(x, y, z)
+    _mm512_ternarylogic_epi32::<0x96>(z, y, x)
 }
 
 /// The bits of `y` where `x` is set, those of `z` elsewhere.
 #[inline]
 #[target_feature(enable = "avx512f,avx512bw")]
 fn choose(x: Register, y: Register, z: Register) -> Register {
-    _mm512_ternarylogic_epi32::<0xca>(x, y, z)
+    _mm512_ternarylogic_epi32::<0xd8>(z, y, x)
 }
 
 /// `y ^ (x | !z)`
 #[inline]
 #[target_feature(enable = "avx512f,avx512bw")]
 fn fold(x: Register, y: Register, z: Register) -> Register {
-    _mm512_ternarylogic_epi32::<0x39>(x, y, z)
+    _mm512_ternarylogic_epi32::<0x63>(z, y, x)
 }
 
 #[inline]

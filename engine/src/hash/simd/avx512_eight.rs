@@ -2,6 +2,7 @@
 //! way as sixteen lanes, because more of a core's ports take registers of this width.
 
 use super::Block;
+use std::arch::asm;
 use std::arch::x86_64::{
     __m256i, _mm256_add_epi32, _mm256_loadu_si256, _mm256_permute2x128_si256, _mm256_rol_epi32,
     _mm256_set_epi64x, _mm256_set1_epi32, _mm256_setzero_si256, _mm256_shuffle_epi8, _mm256_srli_epi32,
@@ -46,6 +47,18 @@ fn load_half(half: &[u8; 32]) -> Register {
     unsafe { _mm256_loadu_si256(half.as_ptr().cast()) }
 }
 
+/// The same value, of which the compiler knows nothing: what was summed so far stays one operand of what is
+/// summed later.
+#[inline]
+#[target_feature(enable = "avx512f,avx512vl,avx2")]
+fn settled(mut register: Register) -> Register {
+    // SAFETY: there is no instruction in it; the register goes in and comes out.
+    unsafe {
+        asm!("/* {0} */", inout(ymm_reg) register, options(pure, nomem, nostack, preserves_flags));
+    }
+    register
+}
+
 #[inline]
 #[target_feature(enable = "avx512f,avx512vl,avx2")]
 fn add(left: Register, right: Register) -> Register {
@@ -66,26 +79,27 @@ fn shift<const RIGHT: i32>(register: Register) -> Register {
     _mm256_srli_epi32::<RIGHT>(register)
 }
 
-// The constant of a ternary operation is its column of results, for the arguments 000 to 111.
+// The constant of a ternary operation is its column of results, for the arguments 000 to 111. The result takes the
+// place of the first argument, so the one that was computed last goes last: the others can be copied meanwhile.
 
 #[inline]
 #[target_feature(enable = "avx512f,avx512vl,avx2")]
 fn xor3(x: Register, y: Register, z: Register) -> Register {
-    _mm256_ternarylogic_epi32::<0x96>(x, y, z)
+    _mm256_ternarylogic_epi32::<0x96>(z, y, x)
 }
 
 /// The bits of `y` where `x` is set, those of `z` elsewhere.
 #[inline]
 #[target_feature(enable = "avx512f,avx512vl,avx2")]
 fn choose(x: Register, y: Register, z: Register) -> Register {
-    _mm256_ternarylogic_epi32::<0xca>(x, y, z)
+    _mm256_ternarylogic_epi32::<0xd8>(z, y, x)
 }
 
 /// `y ^ (x | !z)`
 #[inline]
 #[target_feature(enable = "avx512f,avx512vl,avx2")]
 fn fold(x: Register, y: Register, z: Register) -> Register {
-    _mm256_ternarylogic_epi32::<0x39>(x, y, z)
+    _mm256_ternarylogic_epi32::<0x63>(z, y, x)
 }
 
 #[inline]

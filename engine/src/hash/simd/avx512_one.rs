@@ -2,6 +2,7 @@
 //! majority or a sum of three bits takes one instruction, so that the chain from word to word is shorter.
 
 use super::Block;
+use std::arch::asm;
 use std::arch::x86_64::{
     __m128i, _mm_add_epi32, _mm_cvtsi128_si32, _mm_rol_epi32, _mm_set_epi64x, _mm_set1_epi32,
     _mm_shuffle_epi8, _mm_srli_epi32, _mm_ternarylogic_epi32,
@@ -32,6 +33,18 @@ fn store(words: &mut [u32; LANES], register: Register) {
     words[0] = _mm_cvtsi128_si32(register).cast_unsigned();
 }
 
+/// The same value, of which the compiler knows nothing: what was summed so far stays one operand of what is
+/// summed later.
+#[inline]
+#[target_feature(enable = "avx512f,avx512vl,avx512bw")]
+fn settled(mut register: Register) -> Register {
+    // SAFETY: there is no instruction in it; the register goes in and comes out.
+    unsafe {
+        asm!("/* {0} */", inout(xmm_reg) register, options(pure, nomem, nostack, preserves_flags));
+    }
+    register
+}
+
 #[inline]
 #[target_feature(enable = "avx512f,avx512vl,avx512bw")]
 fn add(left: Register, right: Register) -> Register {
@@ -52,26 +65,27 @@ fn shift<const RIGHT: i32>(register: Register) -> Register {
     _mm_srli_epi32::<RIGHT>(register)
 }
 
-// The constant of a ternary operation is its column of results, for the arguments 000 to 111.
+// The constant of a ternary operation is its column of results, for the arguments 000 to 111. The result takes the
+// place of the first argument, so the one that was computed last goes last: the others can be copied meanwhile.
 
 #[inline]
 #[target_feature(enable = "avx512f,avx512vl,avx512bw")]
 fn xor3(x: Register, y: Register, z: Register) -> Register {
-    _mm_ternarylogic_epi32::<0x96>(x, y, z)
+    _mm_ternarylogic_epi32::<0x96>(z, y, x)
 }
 
 /// The bits of `y` where `x` is set, those of `z` elsewhere.
 #[inline]
 #[target_feature(enable = "avx512f,avx512vl,avx512bw")]
 fn choose(x: Register, y: Register, z: Register) -> Register {
-    _mm_ternarylogic_epi32::<0xca>(x, y, z)
+    _mm_ternarylogic_epi32::<0xd8>(z, y, x)
 }
 
 /// `y ^ (x | !z)`
 #[inline]
 #[target_feature(enable = "avx512f,avx512vl,avx512bw")]
 fn fold(x: Register, y: Register, z: Register) -> Register {
-    _mm_ternarylogic_epi32::<0x39>(x, y, z)
+    _mm_ternarylogic_epi32::<0x63>(z, y, x)
 }
 
 #[inline]
