@@ -27,4 +27,4 @@ pub mod buffer;
 pub mod sync;
 
 pub use api::{Body, BodyWriter, DeviceStatus, Engine, EngineStatus, Object, ObjectPart, ObjectReader};
-pub use lifecycle::{EngineMesh, EngineOptions, StartError, StartReport, Survey, survey};
+pub use lifecycle::{CleaningStatus, EngineMesh, EngineOptions, StartError, StartReport, Survey, survey};

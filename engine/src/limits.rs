@@ -59,6 +59,38 @@ pub(crate) const HASH_SLICE_BLOCKS: usize = 1024;
 pub(crate) const HASH_COMPANY_BLOCKS: usize = 64;
 /// Turns that the hasher lets pass while more bodies join: in each, every task that can run runs once.
 pub(crate) const HASH_TURNS_MAX: usize = 3;
+/// Extents read at a time for one row of what is moved. Each holds memory of the reserve until it was copied.
+pub(crate) const CARRY_READS: usize = 8;
+/// Chunks of one row read back at a time. Each holds memory of the reserve until it was compared.
+pub(crate) const PROOF_READS: usize = 3;
+/// Rows that one core moves at a time while writers wait for space; else one.
+pub(crate) const CLEAN_ROWS_AT_A_TIME: usize = 3;
+/// Bytes of bodies that one core moves between two looks at whether it should give way, end, or hurry.
+pub(crate) const CLEAN_BATCH_BYTES: u64 = 8 << 20;
+/// Records changed in that, at most.
+pub(crate) const CLEAN_BATCH_RECORDS: usize = 512;
+/// Heap bytes of their keys, values and extents, beside the last.
+pub(crate) const CLEAN_BATCH_HEAP_BYTES: usize = 1 << 20;
+/// Entries of the index that are looked at in that, at most.
+pub(crate) const CLEAN_BATCH_ENTRIES: usize = 16 << 10;
+/// Extent pages of one body that are read in that, at most: more than a tree is deep, or it would never get on.
+pub(crate) const CLEAN_BATCH_PAGES: usize = 64;
+/// Entries looked at before all other tasks get a turn.
+pub(crate) const CLEAN_TURN_ENTRIES: usize = 64;
+/// How long moving gives way to requests that wait for memory, before each batch, in so many looks.
+pub(crate) const CLEAN_PATIENCE_LOOKS: usize = 20;
+/// Between two of these looks.
+pub(crate) const CLEAN_PATIENCE: Duration = Duration::from_millis(5);
+/// Longest pause behind a batch while space is not short: as long as the batch took, so that moving never takes more
+/// than half of what devices give.
+pub(crate) const CLEAN_PAUSE_MAX: Duration = Duration::from_millis(500);
+/// A group that did not become empty although its extents were to be moved is left alone for so long, unless
+/// something in it dies meanwhile.
+pub(crate) const CLEAN_SET_ASIDE: Duration = Duration::from_secs(60);
+/// How long the cleaner waits for the space of emptied groups before it looks again.
+pub(crate) const CLEAN_RECLAIM_WAIT: Duration = Duration::from_secs(1);
+/// How long a body waits at the door for space that is being made.
+pub(crate) const SPACE_WAIT: Duration = Duration::from_secs(10);
 /// Extents read ahead of the sender by one reader.
 pub(crate) const READ_AHEAD_EXTENTS: usize = 4;
 /// Rows one body may have in flight to the devices while it fills the next.

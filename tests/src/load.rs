@@ -310,13 +310,18 @@ impl Work {
 /// Keys of the bucket's objects.
 async fn listed(engine: &SimEngine) -> Vec<Vec<u8>> {
     let Some(bucket) = engine.bucket(BUCKET) else { return Vec::new() };
-    let query = ListQuery { max: 1000, ..ListQuery::default() };
-    let page = match engine.list(&bucket, query).await {
-        Ok(page) => page,
-        Err(error) => panic!("no listing: {error}"),
-    };
-    let key = |entry: ListEntry| entry.name().to_vec();
-    page.entries.into_iter().map(key).collect()
+    let mut keys: Vec<Vec<u8>> = Vec::new();
+    loop {
+        let query = ListQuery { max: 1000, after: keys.last().cloned(), ..ListQuery::default() };
+        let page = match engine.list(&bucket, query).await {
+            Ok(page) => page,
+            Err(error) => panic!("no listing: {error}"),
+        };
+        keys.extend(page.entries.iter().map(|entry: &ListEntry| entry.name().to_vec()));
+        if !page.truncated {
+            return keys;
+        }
+    }
 }
 
 /// Makes checkpoints until what is dead can have been taken back.

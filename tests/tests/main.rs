@@ -1,6 +1,7 @@
 //! Every whole-system test, one behaviour per module, in one program.
 
 mod buckets;
+mod cleaning;
 mod crash_consistency;
 mod device_loss;
 mod lost_log;

@@ -122,7 +122,7 @@ fn play(seed: u64, swarm: Swarm, copying: bool) {
 
 /// One life: it ends with the history, at random, or with an orderly shutdown.
 async fn live(engines: &[SimEngine], history: &mut History) {
-    check_all(engines, history).await;
+    Box::pin(check_all(engines, history)).await;
     while history.left > 0 {
         history.left -= 1;
         history.done += 1;
@@ -139,14 +139,14 @@ async fn live(engines: &[SimEngine], history: &mut History) {
             0..=2 => engines[0].checkpoint().await.unwrap(),
             3 => return,
             4 => {
-                check_all(engines, history).await;
+                Box::pin(check_all(engines, history)).await;
                 engines[0].shutdown().await.unwrap();
                 return;
             }
             _ => {}
         }
     }
-    check_all(engines, history).await;
+    Box::pin(check_all(engines, history)).await;
 }
 
 fn note(history: &mut History, operation: &Operation) {

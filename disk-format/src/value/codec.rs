@@ -1,5 +1,6 @@
 //! Kinds, encoders and decoders of values.
 
+use super::body::{ArchivedBody, ArchivedBodyEntry, ArchivedPartTable};
 use super::records::{
     ArchivedBucketRecord, ArchivedObjectRecord, ArchivedPartRecord, ArchivedSharedRecord,
     ArchivedSharedRefRecord, ArchivedUnrefRecord, ArchivedUploadRecord, BucketRecord, ObjectRecord,
@@ -8,7 +9,7 @@ use super::records::{
 use crate::archive;
 use crate::bytes::Reader;
 use crate::error::{DecodeError, Field, Structure};
-use crate::extent::Extent;
+use crate::extent::{ArchivedExtent, Extent};
 use crate::units::{Generation, GroupId};
 
 /// What a value describes. The numbers are on disk and those of the key spaces.
@@ -148,4 +149,33 @@ pub fn extents(value: &[u8]) -> Result<std::vec::IntoIter<(GroupId, Generation, 
         ValueKind::Bucket | ValueKind::Upload | ValueKind::SharedRef | ValueKind::Unref => Vec::new(),
     };
     Ok(list.into_iter())
+}
+
+/// Whether something that a value keeps alive may lie in the groups that `wanted` names: also when extent pages have to
+/// be asked. Cheap: nothing is copied.
+///
+/// # Errors
+/// [`DecodeError`] when the value cannot be read.
+pub fn may_lie_in(value: &[u8], wanted: impl Fn(GroupId) -> bool) -> Result<bool, DecodeError> {
+    let lies = |extent: &ArchivedExtent| wanted(GroupId::from(&extent.group));
+    let body = |body: &ArchivedBody| {
+        body.0.iter().any(|entry| match entry {
+            ArchivedBodyEntry::Data(extent) => lies(extent),
+            ArchivedBodyEntry::Page { .. } => true,
+            ArchivedBodyEntry::Shared { .. } => false,
+        })
+    };
+    Ok(match value_kind(value)? {
+        ValueKind::Object => {
+            let record = access_object(value)?;
+            let in_table = match &record.parts {
+                ArchivedPartTable::None | ArchivedPartTable::Inline(_) => false,
+                ArchivedPartTable::Page { extents, .. } => extents.iter().any(lies),
+            };
+            in_table || body(&record.body)
+        }
+        ValueKind::Part => body(&access_part(value)?.body),
+        ValueKind::Shared => body(&access_shared(value)?.body),
+        ValueKind::Bucket | ValueKind::Upload | ValueKind::SharedRef | ValueKind::Unref => false,
+    })
 }

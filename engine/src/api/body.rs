@@ -1,17 +1,22 @@
 //! Bodies in and out.
 
 use super::Engine;
-use super::hold::Hold;
+use super::hold::{Hold, Place};
 use crate::body::{BodyPlace, BodySink, ExtentStream};
 use crate::buffer::{Buffer, BufferSlice};
 use crate::error::EngineError;
+use crate::limits::SPACE_WAIT;
+use crate::pool::Level;
 use crate::rows::read_blob;
 use crate::runtime::{Runtime, WallTime};
+use crate::shard::Room;
 use crate::sync::OpGuard;
 use crate::types::{Checksum, Etag, Metadata};
 use ashlar_disk_format::part_page;
-use ashlar_disk_format::value::{BodyEntry, ObjectRecord, PartInfo, PartTable, SharedRecord};
+use ashlar_disk_format::value::{ObjectRecord, PartInfo, PartTable};
+use futures_util::future::{Either, select};
 use std::ops::Range;
+use std::pin::pin;
 use std::rc::Rc;
 
 /// A body while it is received. Dropping it discards what came.
@@ -95,9 +100,8 @@ impl<R: Runtime> BodyWriter<R> {
 /// readers that take long.
 #[derive(Debug)]
 pub struct Object {
-    pub(super) record: Box<ObjectRecord>,
-    /// Where its bytes are, when the record says that they are shared.
-    pub(super) shared: Option<Box<SharedRecord>>,
+    /// As it was when it was looked up; only its addresses may have changed since.
+    pub(super) record: Rc<ObjectRecord>,
     pub(super) hold: Rc<Hold>,
 }
 
@@ -151,11 +155,6 @@ impl Object {
         self.hold.key()
     }
 
-    /// Where its bytes are.
-    fn entries(&self) -> &[BodyEntry] {
-        self.shared.as_ref().map_or(&self.record.body.0, |shared| &shared.body.0)
-    }
-
     /// Made by a multipart upload.
     #[must_use]
     pub fn is_multipart(&self) -> bool {
@@ -169,6 +168,10 @@ pub struct ObjectReader<R: Runtime> {
     stream: ExtentStream<R>,
     engine: Engine<R>,
     hold: Rc<Hold>,
+    /// Where the stream reads.
+    place: Rc<Place>,
+    /// What of the object it has not handed out yet.
+    left: Range<u64>,
 }
 
 impl<R: Runtime> ObjectReader<R> {
@@ -179,7 +182,23 @@ impl<R: Runtime> ObjectReader<R> {
     /// deleted or replaced a good while ago.
     pub async fn next(&mut self) -> Result<Option<BufferSlice>, EngineError> {
         self.hold.keep(&self.engine).await?;
-        self.stream.next().await
+        self.follow();
+        let slice = self.stream.next().await?;
+        self.left.start += slice.as_ref().map_or(0, |slice| slice.len() as u64);
+        Ok(slice)
+    }
+
+    /// Goes on where the object is now, when it was moved; only then is the old place let go of.
+    fn follow(&mut self) {
+        let place = self.hold.place();
+        if Rc::ptr_eq(&place, &self.place) {
+            return;
+        }
+        if place.entries() != self.place.entries() {
+            let view = Rc::clone(&self.engine.shard.view);
+            self.stream = ExtentStream::new(view, place.entries(), self.left.clone());
+        }
+        self.place = place;
     }
 
     /// Whether the next bytes are on their way, so that whoever waits for them while holding others does not
@@ -191,13 +210,33 @@ impl<R: Runtime> ObjectReader<R> {
 }
 
 impl<R: Runtime> Engine<R> {
+    /// Waits while the pool is short of space and more is being made, for ten seconds at most. Nobody may wait here who
+    /// holds an object, a reader or a body: space comes back only when those who began before have ended.
+    pub async fn wait_for_space(&self) {
+        let shard = &self.shard;
+        if shard.room.get().level < Level::Short {
+            return;
+        }
+        let mut patience = pin!(self.runtime().sleep(SPACE_WAIT));
+        loop {
+            let changed = shard.room_changed.wait();
+            let Room { level, is_hopeful } = shard.room.get();
+            if level < Level::Short || !is_hopeful || shard.closing.get() {
+                return;
+            }
+            if let Either::Right(_) = select(changed, patience.as_mut()).await {
+                return;
+            }
+        }
+    }
+
     /// Begins a body of `length` bytes, if that is known.
     ///
     /// # Errors
     /// [`EngineError::Full`] when only deletes have room, [`EngineError::Closing`].
     pub fn begin_body(&self, length: Option<u64>) -> Result<BodyWriter<R>, EngineError> {
         let guard = self.enter()?;
-        if self.shard.low.get() {
+        if self.shard.room.get().level >= Level::Out {
             return Err(EngineError::Full);
         }
         let sink = BodySink::new(
@@ -217,10 +256,13 @@ impl<R: Runtime> Engine<R> {
     pub fn read(&self, object: &Object, range: Range<u64>) -> ObjectReader<R> {
         assert!(range.end <= object.size(), "range lies inside the object");
         let view = Rc::clone(&self.shard.view);
+        let place = object.hold.place();
         ObjectReader {
-            stream: ExtentStream::new(view, object.entries(), range),
+            stream: ExtentStream::new(view, place.entries(), range.clone()),
             engine: self.clone(),
             hold: Rc::clone(&object.hold),
+            place,
+            left: range,
         }
     }
 
@@ -242,7 +284,8 @@ impl<R: Runtime> Engine<R> {
 
     /// The parts that an object was made of; empty when it was put whole.
     pub(super) async fn part_infos(&self, object: &Object) -> Result<Vec<PartInfo>, EngineError> {
-        match &object.record.parts {
+        let place = object.hold.place();
+        match &place.record.parts {
             PartTable::None => Ok(Vec::new()),
             PartTable::Inline(infos) => Ok(infos.clone()),
             PartTable::Page { extents, .. } => {

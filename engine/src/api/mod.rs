@@ -96,6 +96,19 @@ impl<R: Runtime> Engine<R> {
         }
     }
 
+    /// Moves live data out of the groups that bring the most space for it now, once, however much space there is (core
+    /// 0; elsewhere nothing happens). The engine does so by itself when space is short.
+    ///
+    /// # Errors
+    /// When what lives could not be counted before.
+    pub async fn clean(&self) -> Result<(), EngineError> {
+        let coordinator = self.node.coordinator.borrow().clone();
+        match coordinator {
+            Some(coordinator) => coordinator.clean_now().await,
+            None => Ok(()),
+        }
+    }
+
     fn enter(&self) -> Result<OpGuard, EngineError> {
         self.shard.enter()
     }

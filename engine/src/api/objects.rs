@@ -1,15 +1,20 @@
 //! Objects: publish, look up, delete, list.
 
 use super::body::{Body, Object};
-use super::hold::Hold;
+use super::hold::{Hold, Place};
 use super::{Engine, unexpected};
 use crate::error::EngineError;
 use crate::limits::LIST_MAX;
 use crate::runtime::{CoreId, Runtime};
 use crate::shard::{ListCall, PublishCall, Reply, Request, SharingStep, shared_by};
 use crate::types::{Bucket, Condition, ListEntry, ListPage, ListQuery, ObjectMeta, Published};
-use ashlar_disk_format::value::ObjectRecord;
+use ashlar_disk_format::units::BucketId;
+use ashlar_disk_format::value::{ObjectRecord, SharedRecord};
 use futures_util::future::join_all;
+use std::rc::Rc;
+
+/// A record, and where its bytes are when it shares them.
+type Located = Option<(Box<ObjectRecord>, Option<Box<SharedRecord>>)>;
 
 impl<R: Runtime> Engine<R> {
     /// Gives a key a new object; durable when this returns.
@@ -46,19 +51,22 @@ impl<R: Runtime> Engine<R> {
     /// When the index cannot be read.
     pub async fn lookup(&self, bucket: &Bucket, key: &[u8]) -> Result<Option<Object>, EngineError> {
         let guard = self.enter()?;
-        let owner = self.shard.router.object(bucket.id, key);
         let now = self.runtime().now();
-        let object = |record: Box<ObjectRecord>, shared| {
-            let hold = Hold::new(bucket.id, key, record.sequence, guard, now);
-            Object { record, shared, hold }
-        };
-        let Reply::Object(record) =
-            self.ask(owner, Request::Lookup { bucket: bucket.id, key: key.to_vec() }).await?
+        let Some((record, shared)) = self.locate(bucket.id, key).await? else { return Ok(None) };
+        let record = Rc::from(record);
+        let place = Place::new(Rc::clone(&record), shared, guard);
+        Ok(Some(Object { record, hold: Hold::new(bucket.id, key, place, now) }))
+    }
+
+    /// The record of a key, and where its bytes are when it shares them. They stay there for who entered before.
+    pub(super) async fn locate(&self, bucket: BucketId, key: &[u8]) -> Result<Located, EngineError> {
+        let owner = self.shard.router.object(bucket, key);
+        let Reply::Object(record) = self.ask(owner, Request::Lookup { bucket, key: key.to_vec() }).await?
         else {
             return Err(unexpected());
         };
         let Some(record) = record else { return Ok(None) };
-        let Some((id, _)) = shared_by(&record) else { return Ok(Some(object(record, None))) };
+        let Some((id, _)) = shared_by(&record) else { return Ok(Some((record, None))) };
         let body_owner = self.shard.router.core(id.vshard());
         let question = Request::Sharing(SharingStep::Where(id));
         let Reply::Where(shared) = self.ask(body_owner, question).await? else {
@@ -68,15 +76,15 @@ impl<R: Runtime> Engine<R> {
             if shared.size != record.size {
                 return Err(EngineError::SharedBodyMissing { id });
             }
-            return Ok(Some(object(record, Some(shared))));
+            return Ok(Some((record, Some(shared))));
         }
         // The body died between the two questions, so the object was replaced or deleted. Its owner answers
         // both at once.
-        let held = Request::LookupHeld { bucket: bucket.id, key: key.to_vec() };
+        let held = Request::LookupHeld { bucket, key: key.to_vec() };
         let Reply::Held(held) = self.ask(owner, held).await? else { return Err(unexpected()) };
         Ok(held.map(|held| {
             let (record, shared) = *held;
-            object(Box::new(record), shared.map(Box::new))
+            (Box::new(record), shared.map(Box::new))
         }))
     }
 

@@ -1,6 +1,7 @@
 //! What the engine knows of itself.
 
 use super::Engine;
+use crate::lifecycle::CleaningStatus;
 use crate::pool::data_bytes;
 use crate::runtime::{DeviceError, Runtime};
 use ashlar_disk_format::code::CodeShape;
@@ -44,6 +45,8 @@ pub struct EngineStatus {
     pub damaged_runs: u64,
     /// Chunks written back by this core after they were found missing or bad.
     pub repaired: u64,
+    /// Moving live data out of partly dead groups.
+    pub cleaning: CleaningStatus,
 }
 
 impl<R: Runtime> Engine<R> {
@@ -87,6 +90,7 @@ impl<R: Runtime> Engine<R> {
             failed_checkpoints: coordinator.failed_checkpoints.get(),
             damaged_runs: coordinator.damaged_runs.get(),
             repaired: self.shard.view.repaired(),
+            cleaning: coordinator.cleaning(),
         })
     }
 }

@@ -5,12 +5,16 @@
 //! and [`crate::limits::BODY_ROWS_IN_FLIGHT`] on their way; everything a reader hands out was
 //! verified by the row store.
 
+mod difference;
 mod reader;
+mod relocate;
 mod space;
 mod tree;
 mod writer;
 
+pub(crate) use difference::{Difference, difference};
 pub(crate) use reader::ExtentStream;
+pub(crate) use relocate::{Held, Moves, Rewriting, find_held};
 pub(crate) use space::{BodySpace, walk_body};
 pub(crate) use tree::build_tree;
 pub(crate) use writer::{BodyPlace, BodySink};

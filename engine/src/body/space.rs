@@ -81,7 +81,10 @@ pub(crate) async fn walk_body<R: Runtime>(
     Ok((space, unreadable))
 }
 
-async fn read_page<R: Runtime>(view: &Rc<PoolView<R>>, page: &Extent) -> Result<ExtentPage, EngineError> {
+pub(super) async fn read_page<R: Runtime>(
+    view: &Rc<PoolView<R>>,
+    page: &Extent,
+) -> Result<ExtentPage, EngineError> {
     let bytes = read_extent(view, view.runtime.reserve(), page, 0..page.length).await?;
     Ok(ExtentPage::decode(bytes.bytes())?)
 }

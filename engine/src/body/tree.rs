@@ -64,7 +64,7 @@ async fn lift<R: Runtime>(
 }
 
 /// One level of pages of `depth` over all entries.
-async fn raise<R: Runtime>(
+pub(super) async fn raise<R: Runtime>(
     pages: &RowPages<R>,
     entries: &[BodyEntry],
     depth: u8,

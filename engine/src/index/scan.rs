@@ -32,6 +32,8 @@ pub struct Scan<S> {
     /// The version of the state that `cursors` are for, newest run first.
     version: Option<u64>,
     cursors: Vec<RunCursor<S>>,
+    /// Whether the pages that it reads are worth keeping.
+    keep: Keep,
 }
 
 /// Newest entry of the least key, as found in one synchronous look.
@@ -49,9 +51,9 @@ enum Source<'a> {
 }
 
 impl<S: PageStore> Scan<S> {
-    pub(super) fn new(shared: Rc<Shared<S>>, start: Bound<&[u8]>, end: Bound<&[u8]>) -> Self {
+    pub(super) fn new(shared: Rc<Shared<S>>, start: Bound<&[u8]>, end: Bound<&[u8]>, keep: Keep) -> Self {
         let (position, end) = (start.map(Rc::from), end.map(Box::from));
-        Self { shared, position, end, version: None, cursors: Vec::new() }
+        Self { shared, position, end, version: None, cursors: Vec::new(), keep }
     }
 
     /// The next entry; `None` at the end.
@@ -100,7 +102,7 @@ impl<S: PageStore> Scan<S> {
             if self.version != Some(version) {
                 let runs = self.shared.state.borrow().runs.clone();
                 let from = self.position.as_ref().map(|key| &**key);
-                let cursor = |run: &Rc<_>| RunCursor::new(Rc::clone(run), from, Keep::Cache);
+                let cursor = |run: &Rc<_>| RunCursor::new(Rc::clone(run), from, self.keep);
                 // A page that cannot hold anything of the walk is not read: it may be lost.
                 let end = self.end.as_ref().map(|key| &**key);
                 let inside = runs.iter().filter(|run| run.begins_before(end));

@@ -6,6 +6,7 @@ use super::limits::VALUE_BYTES_MAX;
 use super::merge::merge_step;
 use super::open::load_runs;
 use super::page::Value;
+use super::run::Keep;
 use super::scan::Scan;
 use super::state::{
     FreezeBusy, FrozenId, IndexMemory, IndexOptions, ManifestSnapshot, RetireToken, Shared, SharedRun,
@@ -88,7 +89,13 @@ impl<S: PageStore> Index<S> {
     /// A walk over the living keys between the bounds.
     #[must_use]
     pub fn scan(&self, start: Bound<&[u8]>, end: Bound<&[u8]>) -> Scan<S> {
-        Scan::new(Rc::clone(&self.shared), start, end)
+        Scan::new(Rc::clone(&self.shared), start, end, Keep::Cache)
+    }
+
+    /// As [`Index::scan`], for walks through everything: the pages that it reads take nobody's place in the cache.
+    #[must_use]
+    pub fn sweep(&self, start: Bound<&[u8]>, end: Bound<&[u8]>) -> Scan<S> {
+        Scan::new(Rc::clone(&self.shared), start, end, Keep::Pass)
     }
 
     /// Sets the memtable aside: what was put before is in it, what is put later is not.

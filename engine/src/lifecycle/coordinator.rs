@@ -1,11 +1,12 @@
 //! Core 0's work for all: answers of the pool's owner, checkpoints, space, failed devices.
 
+use super::cleaner::Cleaner;
 use super::node::Node;
 use crate::error::EngineError;
-use crate::pool::{PoolOwner, PoolReply, PoolRequest, PoolView, write_superblocks};
+use crate::pool::{Level, PoolOwner, PoolReply, PoolRequest, PoolView, write_superblocks};
 use crate::rows::write_blob;
 use crate::runtime::{CoreId, Device, DeviceError, Runtime, TaskQueue};
-use crate::shard::{Reply, Request, Router, Shard, ShardSnapshot};
+use crate::shard::{Reply, Request, Room, Router, Shard, ShardSnapshot};
 use crate::sync::{Event, Limit};
 use ashlar_disk_format::checkpoint::{Checkpoint, ShardManifest};
 use ashlar_disk_format::constants::CHECKPOINT_GROUPS_MAX;
@@ -30,8 +31,9 @@ const RETRY_PAUSE: Duration = Duration::from_secs(1);
 pub(crate) struct Coordinator<R: Runtime> {
     /// It owns this.
     node: Weak<Node<R>>,
-    view: Rc<PoolView<R>>,
+    pub(super) view: Rc<PoolView<R>>,
     pub(crate) owner: PoolOwner,
+    pub(super) cleaner: Cleaner,
     due: Event,
     is_due: Cell<bool>,
     one_at_a_time: Limit,
@@ -41,7 +43,10 @@ pub(crate) struct Coordinator<R: Runtime> {
     reclaiming: Cell<bool>,
     /// What the newest durable checkpoint says may be taken back and that task has not begun with.
     dead: RefCell<Vec<GroupId>>,
-    low: Cell<bool>,
+    /// What the cores were told last.
+    room: Cell<Room>,
+    /// The newest durable checkpoint of this mount.
+    checkpointed: Cell<u64>,
     opened: Cell<u64>,
     /// What the superblock refers to now.
     checkpoint_extents: RefCell<Vec<Extent>>,
@@ -69,13 +74,15 @@ impl<R: Runtime> Coordinator<R> {
             node: Rc::downgrade(node),
             view,
             owner,
+            cleaner: Cleaner::new(),
             due: Event::new(),
             is_due: Cell::new(false),
             one_at_a_time: Limit::new(1),
             superblock_turn: Limit::new(1),
             reclaiming: Cell::new(false),
             dead: RefCell::default(),
-            low: Cell::new(false),
+            room: Cell::new(Room::AMPLE),
+            checkpointed: Cell::new(0),
             opened: Cell::new(0),
             checkpoint_extents: RefCell::new(checkpoint_extents),
             failures: RefCell::default(),
@@ -85,8 +92,9 @@ impl<R: Runtime> Coordinator<R> {
         })
     }
 
-    /// Makes checkpoints when they are due, for the life of the process.
+    /// Makes checkpoints when they are due, and space when it is short, for the life of the process.
     pub(crate) fn run(self: &Rc<Self>) {
+        self.run_cleaner();
         let coordinator = Rc::clone(self);
         self.view.runtime.spawn_vital(TaskQueue::Background, "the coordinator", async move {
             loop {
@@ -173,22 +181,45 @@ impl<R: Runtime> Coordinator<R> {
         self.tell_space();
     }
 
-    fn tell_space(self: &Rc<Self>) {
-        let low = self.owner.is_low();
-        if low {
+    pub(super) fn tell_space(self: &Rc<Self>) {
+        let level = self.owner.space().level;
+        if level < Level::Short {
+            self.cleaner.is_hopeful.set(true);
+        } else if !self.cleaner.is_active() {
+            // What died may be enough. The cleaner has it counted by itself.
             self.ask_for_checkpoint();
         }
-        if self.low.replace(low) != low {
+        if level >= Level::Cleaning {
+            self.cleaner.is_needed();
+        }
+        self.tell_room();
+    }
+
+    /// Tells the cores how much room there is, when that changed.
+    pub(super) fn tell_room(self: &Rc<Self>) {
+        let level = self.owner.space().level;
+        let room = Room { level, is_hopeful: self.cleaner.is_hopeful.get() };
+        if self.room.replace(room) != room {
             let coordinator = Rc::clone(self);
             self.view.runtime.spawn(TaskQueue::Foreground, async move {
                 // A core that is closing does not mind.
-                let _told = coordinator.everywhere(|| Request::Low(coordinator.low.get())).await;
+                let _told = coordinator.everywhere(|| Request::Room(coordinator.room.get())).await;
             });
         }
     }
 
+    /// Dead groups are waiting to be taken back.
+    pub(super) fn is_reclaiming(&self) -> bool {
+        self.reclaiming.get()
+    }
+
+    /// The newest durable checkpoint of this mount.
+    pub(super) fn checkpointed(&self) -> u64 {
+        self.checkpointed.get()
+    }
+
     /// The shard of this core.
-    fn shard(&self) -> Result<Rc<Shard<R>>, EngineError> {
+    pub(super) fn shard(&self) -> Result<Rc<Shard<R>>, EngineError> {
         self.node.upgrade().ok_or(EngineError::Closing)?.shard()
     }
 
@@ -210,11 +241,18 @@ impl<R: Runtime> Coordinator<R> {
         let _turn = self.one_at_a_time.enter().await;
         let number = self.owner.begin_checkpoint();
         let result = self.write_checkpoint(number, clean).await;
-        let over = self.everywhere(|| Request::SnapshotDone).await;
+        let is_durable = result.is_ok();
+        if is_durable {
+            self.checkpointed.set(number);
+        }
+        let over = self.everywhere(|| Request::SnapshotDone { is_durable }).await;
         result?;
         over?;
         self.checkpoints.set(self.checkpoints.get() + 1);
         self.reclaim_later(number);
+        if self.owner.space().level >= Level::Cleaning {
+            self.cleaner.is_counted();
+        }
         Ok(())
     }
 
@@ -325,9 +363,11 @@ impl<R: Runtime> Coordinator<R> {
                 }
                 // A core that is closing keeps its space until the next start.
                 let _done = coordinator.reclaim(dead).await;
+                coordinator.cleaner.reclaimed.fire();
                 coordinator.tell_space();
             }
             coordinator.reclaiming.set(false);
+            coordinator.cleaner.reclaimed.fire();
         });
     }
 

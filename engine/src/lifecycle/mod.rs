@@ -9,6 +9,7 @@
 //! 4. Every core opens a new log; a first checkpoint makes all of this the new starting point.
 //! 5. Serve.
 
+mod cleaner;
 mod coordinator;
 mod node;
 mod open;
@@ -18,6 +19,7 @@ mod start;
 mod survey;
 mod young;
 
+pub use cleaner::CleaningStatus;
 pub(crate) use node::Node;
 pub(crate) use start::start;
 pub use start::{EngineMesh, EngineOptions, StartError, StartReport};

@@ -206,13 +206,14 @@ impl<R: Runtime> Node<R> {
                 Ok(Reply::Done)
             }
             Request::Snapshot => Ok(Reply::Snapshot(Box::new(shard.snapshot().await?))),
-            Request::SnapshotDone => {
-                shard.snapshot_done();
+            Request::SnapshotDone { is_durable } => {
+                shard.snapshot_done(is_durable);
                 Ok(Reply::Done)
             }
             Request::PassEpoch => {
                 shard.epochs.pass().await;
                 shard.view.writes.pass().await;
+                shard.doubtful.epochs.pass().await;
                 Ok(Reply::Done)
             }
             Request::Live(groups) => {
@@ -226,9 +227,17 @@ impl<R: Runtime> Node<R> {
                 shard.view.fence(device);
                 Ok(Reply::Done)
             }
-            Request::Low(low) => {
-                shard.low.set(low);
+            Request::Room(room) => {
+                shard.set_room(room);
                 Ok(Reply::Done)
+            }
+            Request::Clean(call) => {
+                let (to, cleaned) = answer();
+                self.runtime.spawn(TaskQueue::Background, async move {
+                    to.send(shard.clean(*call).await);
+                });
+                let report = cleaned.await.unwrap_or(Err(EngineError::Panicked))?;
+                Ok(Reply::Cleaned(Box::new(report)))
             }
             Request::Close => {
                 shard.closing.set(true);
@@ -279,13 +288,14 @@ async fn operate<R: Runtime>(shard: &Rc<Shard<R>>, request: Request) -> Result<R
         | Request::Replay(_)
         | Request::Start
         | Request::Snapshot
-        | Request::SnapshotDone
+        | Request::SnapshotDone { .. }
         | Request::Tails
         | Request::PassEpoch
         | Request::Live(_)
         | Request::Forget(_)
         | Request::Fence(_)
-        | Request::Low(_)
+        | Request::Room(_)
+        | Request::Clean(_)
         | Request::Close
         | Request::Stop => unreachable!("handled by the node before it asks the shard"),
     }

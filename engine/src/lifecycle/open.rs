@@ -165,6 +165,7 @@ fn restore_table<R: Runtime>(view: &PoolView<R>, owner: &PoolOwner, checkpoint: 
             sealed_at: 0,
             resumable: false,
             live: state.live_bytes,
+            packed: None,
         });
     }
 }

@@ -1,7 +1,7 @@
 //! Applying an old log's records to a core's share: the index, the ledger, the counters, as if they
 //! had just been committed.
 
-use crate::body::{BodySpace, walk_body};
+use crate::body::{BodySpace, Difference, difference};
 use crate::error::EngineError;
 use crate::limits::PARTS_MAX;
 use crate::number::to_i64;
@@ -18,6 +18,7 @@ use std::ops::Bound;
 use std::rc::Rc;
 
 /// What a value of the index keeps alive, and how it counts.
+#[derive(Default)]
 struct Meaning {
     entries: Vec<BodyEntry>,
     counts: Option<CounterDelta>,
@@ -81,17 +82,13 @@ impl<R: Runtime> Shard<R> {
             // Said again, as that of a shared body with each new reference: its pages need not be read.
             return Ok(());
         }
-        if let Some(value) = &mutation.value {
-            let new = meaning(&mutation.key, value)?;
-            let space = self.replay_space(&new, 1).await?;
-            for (group, end) in space.ends() {
-                let known = ends.entry(group).or_insert(RowOffset(0));
-                *known = (*known).max(end);
-            }
-        }
-        if let Some(old) = old {
-            let old = meaning(&mutation.key, &old)?;
-            self.replay_space(&old, -1).await?;
+        let old = old.map(|value| meaning(&mutation.key, &value)).transpose()?.unwrap_or_default();
+        let new = mutation.value.as_deref().map(|value| meaning(&mutation.key, value));
+        let new = new.transpose()?.unwrap_or_default();
+        let space = self.replay_space(&old, &new).await?;
+        for (group, end) in space.ends() {
+            let known = ends.entry(group).or_insert(RowOffset(0));
+            *known = (*known).max(end);
         }
         self.index.put(&mutation.key, mutation.value.map(Rc::from));
         Ok(())
@@ -109,7 +106,7 @@ impl<R: Runtime> Shard<R> {
                 Err(other) => return Err(other),
             };
             let old = meaning(&entry.key, &entry.value)?;
-            self.replay_space(&old, -1).await?;
+            self.replay_space(&old, &Meaning::default()).await?;
             self.index.put(&entry.key, None);
         }
     }
@@ -130,21 +127,29 @@ impl<R: Runtime> Shard<R> {
         Ok(())
     }
 
-    async fn replay_space(self: &Rc<Self>, meaning: &Meaning, sign: i64) -> Result<BodySpace, EngineError> {
-        let (space, unreadable) = walk_body(&self.view, &meaning.entries).await?;
+    /// Counts the new meaning of a key for the old one; what is held now and was not before. What both hold, as a body
+    /// of which a part was moved, is not looked at: what was held before is counted by the checkpoint or an earlier
+    /// batch.
+    async fn replay_space(self: &Rc<Self>, old: &Meaning, new: &Meaning) -> Result<BodySpace, EngineError> {
+        let Difference { removed, added, unreadable } =
+            difference(&self.view, &old.entries, &new.entries).await?;
         self.unreleased.set(self.unreleased.get() + unreadable);
         let side = self.view.ledger.side();
-        for (group, bytes) in space.bytes() {
-            self.view.ledger.add(side, group, sign * to_i64(bytes));
+        for (space, sign) in [(&removed, -1), (&added, 1)] {
+            for (group, bytes) in space.bytes() {
+                self.view.ledger.add(side, group, sign * to_i64(bytes));
+            }
         }
-        if let Some(counts) = meaning.counts {
-            self.count(CounterDelta {
-                bucket: counts.bucket,
-                objects: sign * counts.objects,
-                bytes: sign * counts.bytes,
-                uploads: sign * counts.uploads,
-            });
+        for (meaning, sign) in [(old, -1), (new, 1)] {
+            if let Some(counts) = meaning.counts {
+                self.count(CounterDelta {
+                    bucket: counts.bucket,
+                    objects: sign * counts.objects,
+                    bytes: sign * counts.bytes,
+                    uploads: sign * counts.uploads,
+                });
+            }
         }
-        Ok(space)
+        Ok(added)
     }
 }

@@ -25,6 +25,10 @@ pub struct Survey {
     pub objects: u64,
     /// Groups by the last checkpoint.
     pub groups: u64,
+    /// Groups that there is room for in all, at the pool's own code.
+    pub groups_max: u64,
+    /// Bytes of data that the groups could hold.
+    pub group_bytes: u64,
 }
 
 /// Reads labels, superblocks and the last checkpoint of the runtime's devices.
@@ -62,7 +66,13 @@ pub async fn survey<R: Runtime>(runtime: &R) -> Result<Survey, StartError> {
         redundancy: redundancy(checkpoint.as_ref(), &missing, usize::from(facts.shape.m)),
         live_bytes: checkpoint.iter().flat_map(|c| &c.groups).map(|group| group.live_bytes).sum(),
         objects: objects(checkpoint.as_ref()),
+        group_bytes: checkpoint
+            .iter()
+            .flat_map(|c| &c.groups)
+            .map(|group| data_bytes(1, group.descriptor.shape, facts.segment_bytes))
+            .sum(),
         groups: checkpoint.map_or(0, |checkpoint| checkpoint.groups.len() as u64),
+        groups_max: groups,
         identified,
     })
 }

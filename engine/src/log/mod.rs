@@ -18,7 +18,7 @@ pub(crate) use replay::replay;
 use crate::error::EngineError;
 use crate::limits::{LINK_HEIGHT_BYTES, OPEN_ATTEMPTS_MAX};
 use crate::number::{to_u32, to_usize};
-use crate::pool::{OpenedGroup, PoolRequest, PoolView};
+use crate::pool::{OpenedGroup, PoolRequest, PoolView, Purpose};
 use crate::rows::{Geometry, RowAddress, RowBuffer, RowIdentity, open_prepared, write_row};
 use crate::runtime::Runtime;
 use ashlar_disk_format::checkpoint::LogPosition;
@@ -71,7 +71,7 @@ impl<R: Runtime> LogWriter<R> {
 
     /// Opens the first group. Its rows count only once a checkpoint names their position.
     pub(crate) async fn start(&self) -> Result<(), EngineError> {
-        let opened = open_prepared(&self.view, GroupKind::Log, self.log).await?;
+        let opened = open_prepared(&self.view, Purpose::Log, self.log).await?;
         *self.current.borrow_mut() = Some(opened);
         Ok(())
     }
@@ -193,7 +193,7 @@ impl<R: Runtime> LogWriter<R> {
 
     /// Moves to the next group: opens it, links to it from the current one.
     async fn rotate(&self) -> Result<(), EngineError> {
-        let next = open_prepared(&self.view, GroupKind::Log, self.log).await?;
+        let next = open_prepared(&self.view, Purpose::Log, self.log).await?;
         let left = self.current.borrow().as_ref().map(|open| Rc::clone(&open.descriptor));
         if let Some(left) = left {
             self.link(&left, &next).await?;

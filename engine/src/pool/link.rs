@@ -7,11 +7,35 @@ use ashlar_disk_format::units::{DeviceIndex, GroupId, LogId, RowOffset};
 use futures_util::future::LocalBoxFuture;
 use std::rc::Rc;
 
+/// What a group is opened for. Who may have the last ones depends on it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Purpose {
+    /// Records, and small bodies beside them.
+    Log,
+    /// Pages of the index, checkpoints.
+    Index,
+    /// Bodies that clients send, and their pages.
+    Bodies,
+    /// Bodies that are moved so that space comes back.
+    Cleaning,
+}
+
+impl Purpose {
+    /// The kind of its groups.
+    pub(crate) fn kind(self) -> GroupKind {
+        match self {
+            Self::Log => GroupKind::Log,
+            Self::Index => GroupKind::Index,
+            Self::Bodies | Self::Cleaning => GroupKind::Data,
+        }
+    }
+}
+
 /// What a core asks of the pool's owner.
 #[derive(Debug, Clone)]
 pub(crate) enum PoolRequest {
     /// A group to write to.
-    Open { kind: GroupKind, log: LogId },
+    Open { purpose: Purpose, log: LogId },
     /// The members of a group that this core has not met.
     Describe { group: GroupId },
     /// The group's segments are allocated and written once.

@@ -10,6 +10,7 @@
 //! is not written any more.
 
 mod choose_plan;
+mod clean_plan;
 mod create;
 mod identify;
 mod labels;
@@ -19,11 +20,12 @@ mod owner;
 mod superblocks;
 mod view;
 
+pub(crate) use clean_plan::{Candidate, Level, Terms, choose_victims};
 pub use create::{CreateError, CreateOptions, create_pool};
 pub use identify::{DeviceReport, DeviceStanding, Identified, IdentifyError, identify};
 pub(crate) use labels::rewrite_labels;
 pub(crate) use ledger::Side;
-pub(crate) use link::{OpenedGroup, PoolLink, PoolReply, PoolRequest};
-pub(crate) use owner::{OwnedDevice, OwnerGroup, PoolOwner, data_bytes};
+pub(crate) use link::{OpenedGroup, PoolLink, PoolReply, PoolRequest, Purpose};
+pub(crate) use owner::{OwnedDevice, OwnerGroup, PoolOwner, Space, data_bytes};
 pub(crate) use superblocks::write_superblocks;
 pub(crate) use view::{PoolFacts, PoolView};

@@ -8,7 +8,8 @@
 //!    in it, and every operation that began before has ended.
 
 use super::choose_plan::{Candidate, choose, groups_left};
-use super::link::{PoolReply, PoolRequest};
+use super::clean_plan::{self, Level, Marks};
+use super::link::{PoolReply, PoolRequest, Purpose};
 use super::view::PoolFacts;
 use crate::error::EngineError;
 use crate::limits::RESERVED_GROUPS;
@@ -33,12 +34,23 @@ pub(crate) struct OwnerGroup {
     pub(crate) resumable: bool,
     /// Live bytes by the last checkpoint.
     pub(crate) live: u64,
+    /// And the most there ever were in it, if it was filled in this mount by the cleaner: it left no room in it that
+    /// could be left out.
+    pub(crate) packed: Option<u64>,
 }
 
 impl OwnerGroup {
     /// A group that was opened and of which nothing else is known yet.
     pub(crate) fn opened(descriptor: GroupDescriptor) -> Self {
-        Self { descriptor, open: true, tail: RowOffset(0), sealed_at: 0, resumable: false, live: 0 }
+        Self {
+            descriptor,
+            open: true,
+            tail: RowOffset(0),
+            sealed_at: 0,
+            resumable: false,
+            live: 0,
+            packed: None,
+        }
     }
 }
 
@@ -74,11 +86,25 @@ struct Inner {
     checkpoints: u64,
 }
 
+/// How many groups a pool has.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Space {
+    /// Groups of the pool's shape that can still be opened.
+    pub(crate) left: u64,
+    /// And how many there are room for in all.
+    pub(crate) all: u64,
+    /// What of them is for whom.
+    pub(crate) marks: Marks,
+    /// Who has to do without now.
+    pub(crate) level: Level,
+}
+
 /// See the module.
 #[derive(Debug)]
 pub(crate) struct PoolOwner {
     facts: PoolFacts,
     reserved: u64,
+    cores: u64,
     inner: RefCell<Inner>,
     /// Groups that counted less than nothing in checkpoints of this mount.
     pub(crate) miscounted: Cell<u64>,
@@ -112,7 +138,8 @@ impl PoolOwner {
         };
         // Every core may need a log group and an index group at once, and a checkpoint some more.
         let reserved = (2 * u64::from(cores) + 4).max(RESERVED_GROUPS as u64);
-        Self { facts, reserved, inner: RefCell::new(inner), miscounted: Cell::new(0) }
+        let cores = u64::from(cores);
+        Self { facts, reserved, cores, inner: RefCell::new(inner), miscounted: Cell::new(0) }
     }
 
     /// Takes over what a checkpoint says of the segments.
@@ -222,7 +249,7 @@ impl PoolOwner {
     /// Answers a core.
     pub(crate) fn answer(&self, request: &PoolRequest) -> Result<PoolReply, EngineError> {
         match request {
-            PoolRequest::Open { kind, log } => self.open(*kind, *log),
+            PoolRequest::Open { purpose, log } => self.open(*purpose, *log),
             PoolRequest::Describe { group } => {
                 let inner = self.inner.borrow();
                 let found = inner.groups.get(group).map(|group| group.descriptor.clone());
@@ -270,7 +297,14 @@ impl PoolOwner {
         std::mem::replace(&mut space.in_service, false)
     }
 
-    fn open(&self, kind: GroupKind, log: LogId) -> Result<PoolReply, EngineError> {
+    fn open(&self, purpose: Purpose, log: LogId) -> Result<PoolReply, EngineError> {
+        let kind = purpose.kind();
+        let marks = self.space().marks;
+        let kept_back = match purpose {
+            Purpose::Log | Purpose::Index => 0,
+            Purpose::Cleaning => marks.low,
+            Purpose::Bodies => marks.out,
+        };
         let mut inner = self.inner.borrow_mut();
         if let Some(resumed) = inner.resume_one(kind) {
             return Ok(PoolReply::Opened {
@@ -279,7 +313,7 @@ impl PoolOwner {
                 unprepared: Vec::new(),
             });
         }
-        let (shape, devices) = inner.choose_devices(self.facts.shape, kind, self.reserved)?;
+        let (shape, devices) = inner.choose_devices(self.facts.shape, kept_back)?;
         let mut members = Vec::with_capacity(devices.len());
         let mut unprepared = Vec::new();
         for device in devices {
@@ -299,7 +333,8 @@ impl PoolOwner {
         let generation = Generation::new(self.facts.epoch, inner.next_generation);
         inner.next_generation += 1;
         let descriptor = GroupDescriptor { group, generation, kind, shape, log, members };
-        let entry = OwnerGroup::opened(descriptor.clone());
+        let mut entry = OwnerGroup::opened(descriptor.clone());
+        entry.packed = (purpose == Purpose::Cleaning).then_some(0);
         inner.groups.insert(group, entry);
         Ok(PoolReply::Opened { descriptor, tail: RowOffset(0), unprepared })
     }
@@ -322,6 +357,7 @@ impl PoolOwner {
                 self.miscounted.set(self.miscounted.get() + 1);
             }
             group.live = if bytes < 0 { 1 } else { bytes.unsigned_abs() };
+            group.packed = group.packed.map(|most| most.max(group.live));
         }
         let state = |group: &OwnerGroup| GroupState {
             descriptor: group.descriptor.clone(),
@@ -385,6 +421,39 @@ impl PoolOwner {
         self.inner.borrow().groups.values().cloned().collect()
     }
 
+    /// Sealed groups in which something lives and something may be dead, by the durable checkpoint `number`. Of the
+    /// kinds whose bytes records name: pages of the index come back when runs are merged.
+    pub(crate) fn candidates(&self, number: u64) -> Vec<clean_plan::Candidate> {
+        let inner = self.inner.borrow();
+        let counted = |group: &&OwnerGroup| {
+            let has_bodies = match group.descriptor.kind {
+                GroupKind::Data | GroupKind::Log => true,
+                GroupKind::Index => false,
+            };
+            has_bodies && !group.open && !group.resumable && group.live > 0 && group.sealed_at < number
+        };
+        let candidate = |group: &OwnerGroup| clean_plan::Candidate {
+            group: group.descriptor.group,
+            generation: group.descriptor.generation,
+            capacity: data_bytes(1, group.descriptor.shape, self.facts.segment_bytes),
+            live: group.live,
+            died: group.packed.map(|most| most.saturating_sub(group.live)),
+        };
+        inner.groups.values().filter(counted).map(candidate).collect()
+    }
+
+    /// Bytes that live in a group by the last checkpoint; `None` when it is gone.
+    pub(crate) fn live(&self, group: GroupId) -> Option<u64> {
+        self.inner.borrow().groups.get(&group).map(|group| group.live)
+    }
+
+    /// How much room there is, and for whom.
+    pub(crate) fn space(&self) -> Space {
+        let (left, all) = self.room();
+        let marks = Marks::new(all, self.reserved, self.cores);
+        Space { left, all, marks, level: marks.level(left) }
+    }
+
     /// Groups of the pool's shape that can still be opened, and how many there are room for in all.
     pub(crate) fn room(&self) -> (u64, u64) {
         let inner = self.inner.borrow();
@@ -399,11 +468,6 @@ impl PoolOwner {
             })
             .collect();
         (groups_left(&inner.candidates(), members), groups_left(&all, members))
-    }
-
-    /// True when only deletes and maintenance may still write.
-    pub(crate) fn is_low(&self) -> bool {
-        self.room().0 <= self.reserved
     }
 }
 
@@ -463,19 +527,14 @@ impl Inner {
     fn choose_devices(
         &self,
         wanted: CodeShape,
-        kind: GroupKind,
-        reserve: u64,
+        kept_back: u64,
     ) -> Result<(CodeShape, Vec<DeviceIndex>), EngineError> {
         let widest = self.shape_now(wanted)?;
         let candidates = self.candidates();
         for k in (1..=widest.k).rev() {
             let Ok(shape) = CodeShape::new(k, wanted.m) else { continue };
             let left = groups_left(&candidates, shape.members());
-            let reserved = match kind {
-                GroupKind::Data => reserve,
-                GroupKind::Log | GroupKind::Index => 0,
-            };
-            if left > reserved
+            if left > kept_back
                 && let Some(devices) = choose(&candidates, shape.members(), self.next_group)
             {
                 return Ok((shape, devices));

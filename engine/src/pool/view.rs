@@ -1,14 +1,14 @@
 //! What one core knows of the pool: device handles, groups it has met, codecs, its space ledger.
 
 use super::ledger::Ledger;
-use super::link::{OpenedGroup, PoolLink, PoolReply, PoolRequest};
+use super::link::{OpenedGroup, PoolLink, PoolReply, PoolRequest, Purpose};
 use crate::cache::BlockCache;
 use crate::error::EngineError;
 use crate::runtime::{DeviceError, Runtime};
 use crate::stripe::{Codec, Family};
 use crate::sync::Epochs;
 use ashlar_disk_format::code::{CodeFamily, CodeShape};
-use ashlar_disk_format::group::{GroupDescriptor, GroupKind};
+use ashlar_disk_format::group::GroupDescriptor;
 use ashlar_disk_format::layout::DeviceLayout;
 use ashlar_disk_format::units::{
     DeviceIndex, Epoch, Generation, GroupId, LogId, PoolId, RowOffset, SegmentIndex,
@@ -208,8 +208,8 @@ impl<R: Runtime> PoolView<R> {
     ///
     /// # Errors
     /// As the owner answers: full, read-only, closing.
-    pub(crate) async fn open_group(&self, kind: GroupKind, log: LogId) -> Result<OpenedGroup, EngineError> {
-        let reply = self.ask(PoolRequest::Open { kind, log }).await?;
+    pub(crate) async fn open_group(&self, purpose: Purpose, log: LogId) -> Result<OpenedGroup, EngineError> {
+        let reply = self.ask(PoolRequest::Open { purpose, log }).await?;
         let PoolReply::Opened { descriptor, tail, unprepared } = reply else {
             return Err(EngineError::Closing);
         };

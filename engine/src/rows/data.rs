@@ -11,7 +11,7 @@ use super::write::write_row;
 use crate::error::EngineError;
 use crate::limits::OPEN_ATTEMPTS_MAX;
 use crate::number::to_usize;
-use crate::pool::{OpenedGroup, PoolRequest, PoolView};
+use crate::pool::{OpenedGroup, PoolRequest, PoolView, Purpose};
 use crate::runtime::{Runtime, TaskQueue};
 use crate::sync::{Answer, Event, answer};
 use ashlar_disk_format::code::CodeShape;
@@ -25,19 +25,20 @@ use std::rc::Rc;
 /// The open group of one kind on one core.
 pub(crate) struct DataWriter<R: Runtime> {
     view: Rc<PoolView<R>>,
-    kind: GroupKind,
+    purpose: Purpose,
     log: LogId,
     current: RefCell<Option<OpenedGroup>>,
     opening: Cell<bool>,
     opened: Event,
     refused: RefCell<Option<EngineError>>,
     sequence: Cell<u64>,
+    taken: Cell<u64>,
     announcements: Rc<Announcements>,
 }
 
 impl<R: Runtime> std::fmt::Debug for DataWriter<R> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("DataWriter").field("kind", &self.kind).finish_non_exhaustive()
+        f.debug_struct("DataWriter").field("purpose", &self.purpose).finish_non_exhaustive()
     }
 }
 
@@ -52,26 +53,27 @@ impl<R: Runtime> DataWriter<R> {
     /// index need none: only a checkpoint refers to them, and it holds the table of all groups.
     pub(crate) fn new(
         view: Rc<PoolView<R>>,
-        kind: GroupKind,
+        purpose: Purpose,
         log: LogId,
         announcements: Rc<Announcements>,
     ) -> Self {
         Self {
             view,
-            kind,
+            purpose,
             log,
             current: RefCell::new(None),
             opening: Cell::new(false),
             opened: Event::new(),
             refused: RefCell::new(None),
             sequence: Cell::new(0),
+            taken: Cell::new(0),
             announcements,
         }
     }
 
     /// What its groups are for.
     pub(super) fn kind(&self) -> GroupKind {
-        self.kind
+        self.purpose.kind()
     }
 
     /// The shape that the next row should have.
@@ -82,6 +84,21 @@ impl<R: Runtime> DataWriter<R> {
         self.open_next(None).await?;
         let current = self.current.borrow();
         Ok(current.as_ref().map_or(self.view.facts.shape, |current| current.descriptor.shape))
+    }
+
+    /// Bytes of its groups that rows took since the start, without parity, and the ends of groups that no row fitted.
+    pub(crate) fn taken(&self) -> u64 {
+        self.taken.get()
+    }
+
+    fn count_taken(&self, group: &GroupDescriptor, height_bytes: u64) {
+        self.taken.set(self.taken.get() + height_bytes * u64::from(group.shape.k));
+    }
+
+    /// Bytes of height that the open group still takes.
+    pub(crate) fn height_left(&self) -> u64 {
+        let current = self.current.borrow();
+        current.as_ref().map_or(0, |open| self.view.facts.segment_bytes.saturating_sub(open.tail.bytes()))
     }
 
     /// Where the open group ends now.
@@ -133,7 +150,7 @@ impl<R: Runtime> DataWriter<R> {
             pool: self.view.facts.pool,
             address,
             epoch: self.view.facts.epoch,
-            kind: self.kind,
+            kind: self.kind(),
             log: self.log,
             sequence: RowSequence(self.sequence.get()),
             previous_crc: 0,
@@ -187,6 +204,7 @@ impl<R: Runtime> DataWriter<R> {
                         if end.bytes() <= self.view.facts.segment_bytes {
                             let offset = open.tail;
                             open.tail = end;
+                            self.count_taken(&open.descriptor, u64::from(height.bytes()));
                             return Ok((Rc::clone(&open.descriptor), offset));
                         }
                         Some(open.descriptor.group)
@@ -225,11 +243,13 @@ impl<R: Runtime> DataWriter<R> {
     async fn open_now(&self) -> Result<(), EngineError> {
         let sealed = self.current.borrow_mut().take();
         if let Some(sealed) = sealed {
+            let end = self.view.facts.segment_bytes.saturating_sub(sealed.tail.bytes());
+            self.count_taken(&sealed.descriptor, end);
             let seal = PoolRequest::Seal { group: sealed.descriptor.group, tail: sealed.tail };
             let _sealed = self.view.ask(seal).await?;
         }
-        let opened = super::open::open_prepared(&self.view, self.kind, self.log).await?;
-        if opened.tail.0 <= 1 && self.kind == GroupKind::Data {
+        let opened = super::open::open_prepared(&self.view, self.purpose, self.log).await?;
+        if opened.tail.0 <= 1 && self.kind() == GroupKind::Data {
             let durable = self.announcements.announce((*opened.descriptor).clone()).await;
             if durable.is_none() {
                 let seal = PoolRequest::Seal { group: opened.descriptor.group, tail: opened.tail };

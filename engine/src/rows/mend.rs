@@ -76,7 +76,7 @@ pub(crate) async fn mend<R: Runtime>(
 }
 
 /// True when `chunk` (header first) has the extent's bytes.
-fn holds(extent: &Extent, chunk: &Buffer, header: usize) -> bool {
+pub(super) fn holds(extent: &Extent, chunk: &Buffer, header: usize) -> bool {
     let origin = header + to_usize(u64::from(extent.payload_offset));
     (0..extent.crcs.len()).all(|block| {
         let range = extent.block_range(block);

@@ -5,6 +5,8 @@
 
 mod announce;
 mod blob;
+mod carry;
+mod carry_plan;
 mod data;
 mod geometry;
 mod mend;
@@ -17,6 +19,7 @@ mod write;
 
 pub(crate) use announce::{Announcement, Announcements};
 pub(crate) use blob::{read_blob, write_blob};
+pub(crate) use carry::carry;
 pub(crate) use data::{Appended, DataWriter};
 pub(crate) use geometry::Geometry;
 pub(crate) use mend::{GoodChunk, RowPlace, gather, good_chunk, rebuild};

@@ -4,23 +4,22 @@ use super::write::write_chunk;
 use crate::error::EngineError;
 use crate::limits::OPEN_ATTEMPTS_MAX;
 use crate::number::{to_u8, to_usize};
-use crate::pool::{OpenedGroup, PoolRequest, PoolView};
+use crate::pool::{OpenedGroup, PoolRequest, PoolView, Purpose};
 use crate::runtime::{Device, DeviceError, Runtime};
 use ashlar_disk_format::constants::WRITE_UNIT;
-use ashlar_disk_format::group::GroupKind;
 use ashlar_disk_format::segment::SegmentHeader;
 use ashlar_disk_format::units::{DeviceIndex, LogId, RowOffset};
 use futures_util::future::join_all;
 
-/// A group of `kind` whose segments are prepared and labelled. Devices that fail meanwhile are
+/// A group for `purpose` whose segments are prepared and labelled. Devices that fail meanwhile are
 /// reported and another group is tried.
 pub(crate) async fn open_prepared<R: Runtime>(
     view: &PoolView<R>,
-    kind: GroupKind,
+    purpose: Purpose,
     log: LogId,
 ) -> Result<OpenedGroup, EngineError> {
     for _attempt in 0..OPEN_ATTEMPTS_MAX {
-        let mut opened = view.open_group(kind, log).await?;
+        let mut opened = view.open_group(purpose, log).await?;
         let failures = make_ready(view, &mut opened).await?;
         if failures.is_empty() {
             return Ok(opened);

@@ -1,6 +1,7 @@
 //! Pages as rows: of the index, of the checkpoint, of extents and parts. Several to a row, each within
 //! one chunk.
 
+use super::carry::prove;
 use super::data::DataWriter;
 use super::geometry::Geometry;
 use super::read::read_extent;
@@ -21,17 +22,24 @@ use std::rc::Rc;
 pub(crate) struct RowPages<R: Runtime> {
     view: Rc<PoolView<R>>,
     writer: Rc<DataWriter<R>>,
+    /// What is written is read back before anyone may refer to it.
+    is_proving: bool,
 }
 
 impl<R: Runtime> Clone for RowPages<R> {
     fn clone(&self) -> Self {
-        Self { view: Rc::clone(&self.view), writer: Rc::clone(&self.writer) }
+        Self { view: Rc::clone(&self.view), writer: Rc::clone(&self.writer), is_proving: self.is_proving }
     }
 }
 
 impl<R: Runtime> RowPages<R> {
     pub(crate) fn new(view: Rc<PoolView<R>>, writer: Rc<DataWriter<R>>) -> Self {
-        Self { view, writer }
+        Self { view, writer, is_proving: false }
+    }
+
+    /// For pages that take the place of others: they are read back from every device.
+    pub(crate) fn proving(view: Rc<PoolView<R>>, writer: Rc<DataWriter<R>>) -> Self {
+        Self { view, writer, is_proving: true }
     }
 
     /// A row that waits for the next group must not hold what the opening of that group needs of the
@@ -90,6 +98,9 @@ impl<R: Runtime> RowPages<R> {
             let (count, mut placed) = self.write_batch(rest).await?;
             extents.append(&mut placed);
             rest = &rest[count..];
+        }
+        if self.is_proving {
+            prove(&self.view, &extents.iter().collect::<Vec<_>>()).await?;
         }
         Ok(extents)
     }

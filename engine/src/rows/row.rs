@@ -110,6 +110,21 @@ impl RowBuffer {
         self.used = position;
     }
 
+    /// Copies `bytes` over what was padded at `position`. Not for rows that are summed while they fill.
+    pub(crate) fn fill_at(&mut self, position: usize, bytes: &[u8]) {
+        assert!(position + bytes.len() <= self.used, "filled bytes were padded before");
+        assert!(self.sums.is_empty(), "no sum is of bytes that change");
+        let header = self.geometry.header();
+        let mut rest = bytes;
+        for place in self.geometry.places(position, bytes.len()) {
+            let length = to_usize(u64::from(place.length));
+            let (now, later) = rest.split_at(length);
+            let start = header + to_usize(u64::from(place.offset));
+            self.chunks[usize::from(place.member)].bytes_mut()[start..start + length].copy_from_slice(now);
+            rest = later;
+        }
+    }
+
     /// Hands out the payload bytes of `range`, run by run.
     pub(crate) fn copy_out(&self, range: std::ops::Range<usize>, out: &mut dyn FnMut(&[u8])) {
         let header = self.geometry.header();

@@ -74,7 +74,7 @@ impl<R: Runtime> Shard<R> {
         if self.buckets.borrow().contains_key(&name) {
             return Err(EngineError::BucketExists);
         }
-        if self.low.get() {
+        if self.is_low() {
             return Err(EngineError::Full);
         }
         let created = super::objects::milliseconds(self.view.runtime.wall());

@@ -3,7 +3,7 @@
 use crate::body::BodyPlace;
 use crate::error::EngineError;
 use crate::mesh::Lane;
-use crate::pool::{PoolFacts, PoolReply, PoolRequest};
+use crate::pool::{Level, PoolFacts, PoolReply, PoolRequest};
 use crate::types::{
     Condition, ListPage, ListQuery, NamedPart, ObjectMeta, Part, PartPage, Published, Upload, UploadId,
     UploadInit, UploadPage, UploadQuery,
@@ -13,7 +13,7 @@ use ashlar_disk_format::key::SharedId;
 use ashlar_disk_format::record::Batch;
 use ashlar_disk_format::units::{BucketId, DeviceIndex, GroupId, RowOffset, VirtualShard};
 use ashlar_disk_format::value::{BucketRecord, Checksum, ObjectRecord, PartTable, SharedRecord};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// Publish an object.
 #[derive(Debug)]
@@ -157,6 +157,62 @@ pub(crate) struct ShardSnapshot {
     pub(crate) damaged_runs: u64,
 }
 
+/// How much room the pool has, as core 0 told the others last.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Room {
+    pub(crate) level: Level,
+    /// Space is being made: waiting may help.
+    pub(crate) is_hopeful: bool,
+}
+
+impl Room {
+    /// As long as nobody said otherwise.
+    pub(crate) const AMPLE: Self = Self { level: Level::Ample, is_hopeful: true };
+}
+
+/// Empty these groups of what your records hold there.
+#[derive(Debug, Clone)]
+pub(crate) struct CleanCall {
+    pub(crate) groups: Vec<GroupId>,
+}
+
+/// What came of it on one core.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(crate) struct CleanReport {
+    /// Bytes of bodies that have a new address.
+    pub(crate) moved_bytes: u64,
+    /// Bytes of group that were taken for that, without parity.
+    pub(crate) row_bytes: u64,
+    /// Records changed.
+    pub(crate) records: u64,
+    /// Records that clients changed meanwhile; their copies were dropped.
+    pub(crate) raced: u64,
+    /// Groups with something that could not be read, or whose copy did not prove itself.
+    pub(crate) stayed: BTreeSet<GroupId>,
+    /// It ended early: no group could be had for what was to be moved.
+    pub(crate) is_cut: bool,
+    /// Records lie in lost pages of the index, or cannot be read: what they hold was not looked at.
+    pub(crate) is_blind: bool,
+}
+
+impl CleanReport {
+    /// Something of the group stays where it is.
+    pub(crate) fn stay(&mut self, group: GroupId) {
+        self.stayed.insert(group);
+    }
+
+    /// Adds what another core reports.
+    pub(crate) fn add(&mut self, other: Self) {
+        self.moved_bytes += other.moved_bytes;
+        self.row_bytes += other.row_bytes;
+        self.records += other.records;
+        self.raced += other.raced;
+        self.stayed.extend(other.stayed);
+        self.is_cut |= other.is_cut;
+        self.is_blind |= other.is_blind;
+    }
+}
+
 /// A call to another core.
 #[derive(Debug)]
 pub(crate) enum Request {
@@ -219,8 +275,10 @@ pub(crate) enum Request {
     Snapshot,
     /// Where do your open groups end now?
     Tails,
-    /// The checkpoint is over.
-    SnapshotDone,
+    /// The checkpoint is over: durable, or given up.
+    SnapshotDone {
+        is_durable: bool,
+    },
     /// Wait until every operation that began before this has ended.
     PassEpoch,
     /// Live bytes of these groups by your ledger.
@@ -229,8 +287,10 @@ pub(crate) enum Request {
     Forget(Vec<GroupId>),
     /// Do not write to this device any more.
     Fence(DeviceIndex),
-    /// Space is short (or no longer).
-    Low(bool),
+    /// So much room there is now.
+    Room(Room),
+    /// Move what lies in these groups.
+    Clean(Box<CleanCall>),
     /// Begin no more operations; wait for those that run.
     Close,
     /// End the committer.
@@ -298,6 +358,7 @@ pub(crate) enum Reply {
     Buckets(Vec<BucketRecord>),
     Snapshot(Box<ShardSnapshot>),
     Live(Vec<i64>),
+    Cleaned(Box<CleanReport>),
     /// Where groups end, and how many extent pages could not be read on the way.
     Ends {
         ends: Vec<(GroupId, RowOffset)>,

@@ -9,6 +9,7 @@
 //!   durable; a checkpoint falls between two rows, never inside one.
 
 mod buckets;
+mod cleaning;
 mod commit;
 mod listing;
 mod locks;
@@ -23,8 +24,8 @@ mod uploads;
 
 pub(crate) use commit::{DELETE_PREFIX, run_committer};
 pub(crate) use message::{
-    BucketStep, CompleteCall, ListCall, PartCall, PublishCall, Reply, Request, ShardImport, ShardSeed,
-    ShardSnapshot, ShareCall, Shared, Sharer, SharingStep,
+    BucketStep, CleanCall, CleanReport, CompleteCall, ListCall, PartCall, PublishCall, Reply, Request, Room,
+    ShardImport, ShardSeed, ShardSnapshot, ShareCall, Shared, Sharer, SharingStep,
 };
 pub(crate) use objects::held_by;
 pub(crate) use references::{ask_about_references, send_unreferences};

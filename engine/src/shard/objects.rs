@@ -77,7 +77,7 @@ impl<R: Runtime> Shard<R> {
 
     /// What a publication replaces, if it may go ahead. The key is locked.
     async fn replaced_by(&self, call: &PublishCall) -> Result<Option<Box<ObjectRecord>>, EngineError> {
-        if self.low.get() {
+        if self.is_low() {
             return Err(EngineError::Full);
         }
         self.live_bucket(call.bucket)?;

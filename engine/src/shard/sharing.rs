@@ -102,7 +102,7 @@ impl<R: Runtime> Shard<R> {
     /// `None` when the source is no longer the object that was meant: its bytes cannot be shared.
     async fn share(self: &Rc<Self>, call: ShareCall) -> Result<Option<Shared>, EngineError> {
         let _changing = self.changing.enter();
-        if self.low.get() {
+        if self.is_low() {
             return Err(EngineError::Full);
         }
         let ShareCall { source, sequence, target } = call;
@@ -145,7 +145,7 @@ impl<R: Runtime> Shard<R> {
 
     /// Refers to a shared body for one more object; `None` when there is no such body any more.
     async fn refer(self: &Rc<Self>, id: SharedId, target: &Sharer) -> Result<Option<Shared>, EngineError> {
-        if self.low.get() {
+        if self.is_low() {
             return Err(EngineError::Full);
         }
         let _lock = self.locks.lock(&shared_key(id)).await;

@@ -27,6 +27,7 @@ impl<R: Runtime> Shard<R> {
                     let counters = self.counters();
                     self.log.reset_written();
                     self.freeing_begins();
+                    self.suspended_are_covered();
                     drop(turn);
                     let Some(position) = position else { return Err(EngineError::Closing) };
                     break (frozen, position, counters);
@@ -41,7 +42,7 @@ impl<R: Runtime> Shard<R> {
         let (frozen, position, counters) = frozen;
         self.releases_before(self.view.ledger.side()).await;
         let _run = self.index.flush(frozen).await?;
-        let merges = if self.low.get() { 0 } else { MERGES_MAX };
+        let merges = if self.is_low() { 0 } else { MERGES_MAX };
         for _merge in 0..merges {
             // Merging needs room before it gives any back: a full pool's checkpoint goes without.
             match self.index.merge_step().await {
@@ -71,7 +72,7 @@ impl<R: Runtime> Shard<R> {
     /// frozen memtable names may have been written after its own core's snapshot.
     pub(crate) fn tails(&self) -> Vec<(GroupId, RowOffset)> {
         let mut tails: Vec<(GroupId, RowOffset)> = Vec::new();
-        for writer in [&self.data, &self.index_rows] {
+        for writer in [&self.data, &self.cold, &self.index_rows] {
             tails.extend(writer.tail().map(|(descriptor, tail)| (descriptor.group, tail)));
         }
         tails.extend(self.log.position().map(|position| (position.group, position.row)));
@@ -79,8 +80,8 @@ impl<R: Runtime> Shard<R> {
     }
 
     /// The checkpoint is over, durable or given up.
-    pub(crate) fn snapshot_done(self: &Rc<Self>) {
+    pub(crate) fn snapshot_done(self: &Rc<Self>, is_durable: bool) {
         self.view.ledger.join();
-        self.checkpoint_over();
+        self.checkpoint_over(is_durable);
     }
 }

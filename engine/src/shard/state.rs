@@ -2,7 +2,7 @@
 
 use super::commit::Change;
 use super::locks::KeyLocks;
-use super::message::{Reply, Request, ShardImport, ShardSeed};
+use super::message::{Reply, Request, Room, ShardImport, ShardSeed};
 use super::router::{Router, vshard_of_key};
 use crate::body::walk_body;
 use crate::error::EngineError;
@@ -10,13 +10,12 @@ use crate::index::{Index, IndexOptions};
 use crate::limits::{CHECKPOINT_LOG_BYTES, COPIES_MAX, HELD_QUESTIONS_MAX, SHARES_MAX};
 use crate::log::LogWriter;
 use crate::mesh::Post;
-use crate::pool::{PoolView, Side};
+use crate::pool::{Level, PoolView, Purpose, Side};
 use crate::rows::{Announcements, DataWriter, RowPages};
 use crate::runtime::{CoreId, Runtime, TaskQueue};
 use crate::sync::{Epochs, Event, Limit, OpGuard, answer};
 use crate::types::Bucket;
 use ashlar_disk_format::checkpoint::BucketCounter;
-use ashlar_disk_format::group::GroupKind;
 use ashlar_disk_format::units::{BucketId, LogId};
 use ashlar_disk_format::value::BodyEntry;
 use std::cell::{Cell, RefCell};
@@ -40,6 +39,15 @@ pub(crate) struct CounterDelta {
     pub(crate) uploads: i64,
 }
 
+/// See [`Shard::suspend`].
+#[derive(Debug, Default)]
+pub(crate) struct Doubtful {
+    pub(crate) epochs: Epochs,
+    since: RefCell<Vec<OpGuard>>,
+    /// The checkpoint that is being made, or the next that becomes durable, is later than these.
+    covered: RefCell<Vec<OpGuard>>,
+}
+
 /// One core's share of the keys, and everything it needs to change them.
 pub(crate) struct Shard<R: Runtime> {
     pub(crate) view: Rc<PoolView<R>>,
@@ -47,8 +55,12 @@ pub(crate) struct Shard<R: Runtime> {
     pub(crate) log: LogWriter<R>,
     pub(crate) data: Rc<DataWriter<R>>,
     pub(crate) index_rows: Rc<DataWriter<R>>,
+    /// Where moved bodies go: what lived long will live on, and is best kept apart from what comes in.
+    pub(crate) cold: Rc<DataWriter<R>>,
     pub(crate) pages: RowPages<R>,
     pub(crate) body_pages: RowPages<R>,
+    /// Extent pages of moved bodies.
+    pub(super) cold_pages: RowPages<R>,
     pub(crate) post: Rc<Post<R, Request, Reply>>,
     pub(crate) router: Router,
     pub(crate) locks: KeyLocks,
@@ -67,7 +79,8 @@ pub(crate) struct Shard<R: Runtime> {
     pub(crate) buckets: RefCell<BTreeMap<String, Rc<Bucket>>>,
     pub(crate) bucket_ids: RefCell<BTreeMap<BucketId, Rc<Bucket>>>,
     pub(crate) frozen: RefCell<BTreeSet<BucketId>>,
-    pub(crate) low: Cell<bool>,
+    pub(crate) room: Cell<Room>,
+    pub(crate) room_changed: Event,
     pub(crate) closing: Cell<bool>,
     memtable_bytes: usize,
     counters: RefCell<BTreeMap<BucketId, BucketCounter>>,
@@ -79,6 +92,8 @@ pub(crate) struct Shard<R: Runtime> {
     /// Bodies died that the newest snapshot does not know of.
     freed: Cell<bool>,
     stopped: Cell<bool>,
+    /// Batches that the log refused and that may yet be found.
+    pub(crate) doubtful: Doubtful,
     next_sequence: Cell<u64>,
     next_bucket: Cell<u32>,
     next_share: Cell<u32>,
@@ -127,15 +142,15 @@ impl<R: Runtime> Shard<R> {
     ) -> Result<Rc<Self>, EngineError> {
         let runtime = view.runtime.clone();
         let core = runtime.core();
-        let log = LogId(core.0);
+        let (log, first_sequence) = (LogId(core.0), u64::from(view.facts.epoch.0) << 32);
         let router = Router::new(runtime.cores());
         let queue_filled = Event::new();
         let announcements = Rc::new(Announcements::new(queue_filled.clone()));
-        let writer = |kind| Rc::new(DataWriter::new(Rc::clone(&view), kind, log, Rc::clone(&announcements)));
-        let data = writer(GroupKind::Data);
-        let index_rows = writer(GroupKind::Index);
+        let [data, cold, index_rows] = [Purpose::Bodies, Purpose::Cleaning, Purpose::Index]
+            .map(|to| Rc::new(DataWriter::new(Rc::clone(&view), to, log, Rc::clone(&announcements))));
         let pages = RowPages::new(Rc::clone(&view), Rc::clone(&index_rows));
         let body_pages = RowPages::new(Rc::clone(&view), Rc::clone(&data));
+        let cold_pages = RowPages::proving(Rc::clone(&view), Rc::clone(&cold));
         let (first, last) = router.range(core);
         let options = IndexOptions {
             page_cache_bytes: sizes.page_cache_bytes,
@@ -151,15 +166,16 @@ impl<R: Runtime> Shard<R> {
         }
         view.ledger.settle_pages(&held, true);
         let counters = seed.counters.iter().map(|counter| (counter.bucket, counter.clone())).collect();
-        let sequence = u64::from(view.facts.epoch.0) << 32;
         Ok(Rc::new(Self {
             log: LogWriter::new(Rc::clone(&view), log),
             view,
             index,
             data,
             index_rows,
+            cold,
             pages,
             body_pages,
+            cold_pages,
             post,
             router,
             locks: KeyLocks::default(),
@@ -175,7 +191,8 @@ impl<R: Runtime> Shard<R> {
             buckets: RefCell::default(),
             bucket_ids: RefCell::default(),
             frozen: RefCell::default(),
-            low: Cell::new(false),
+            room: Cell::new(Room::AMPLE),
+            room_changed: Event::new(),
             closing: Cell::new(false),
             memtable_bytes: sizes.memtable_bytes,
             counters: RefCell::new(counters),
@@ -186,7 +203,8 @@ impl<R: Runtime> Shard<R> {
             due: Cell::new(false),
             freed: Cell::new(false),
             stopped: Cell::new(false),
-            next_sequence: Cell::new(sequence),
+            doubtful: Doubtful::default(),
+            next_sequence: Cell::new(first_sequence),
             next_bucket: Cell::new(0),
             next_share: Cell::new(0),
             unreleased: Cell::new(0),
@@ -342,7 +360,7 @@ impl<R: Runtime> Shard<R> {
     pub(super) fn ask_for_checkpoint_if_due(self: &Rc<Self>) {
         let grown = self.log.written() >= CHECKPOINT_LOG_BYTES
             || self.index.memory().memtable_bytes >= self.memtable_bytes;
-        let useful = self.low.get() && self.freed.get();
+        let useful = self.room.get().level >= Level::Short && self.freed.get();
         if !(grown || useful) || self.due.replace(true) {
             return;
         }
@@ -352,9 +370,34 @@ impl<R: Runtime> Shard<R> {
         });
     }
 
+    /// Only deletes may still change something.
+    pub(crate) fn is_low(&self) -> bool {
+        self.room.get().level == Level::Low
+    }
+
+    /// So much room there is from now on.
+    pub(crate) fn set_room(&self, room: Room) {
+        self.room.set(room);
+        self.room_changed.fire();
+    }
+
+    /// The log refused a batch, which the next start may find all the same if no checkpoint becomes durable that
+    /// begins after this. Until then no group is taken back, so that what the batch names is still there.
+    pub(super) fn suspend(&self) {
+        self.doubtful.since.borrow_mut().push(self.doubtful.epochs.enter());
+    }
+
+    /// A snapshot begins: the log is read from a later place.
+    pub(super) fn suspended_are_covered(&self) {
+        self.doubtful.covered.borrow_mut().append(&mut self.doubtful.since.borrow_mut());
+    }
+
     /// A checkpoint is over: whoever waited for memory goes on, and what came too late for it asks for
     /// the next one.
-    pub(super) fn checkpoint_over(self: &Rc<Self>) {
+    pub(super) fn checkpoint_over(self: &Rc<Self>, is_durable: bool) {
+        if is_durable {
+            self.doubtful.covered.borrow_mut().clear();
+        }
         self.due.set(false);
         self.memtable_freed.fire();
         self.ask_for_checkpoint_if_due();

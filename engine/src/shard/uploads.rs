@@ -54,7 +54,7 @@ impl<R: Runtime> Shard<R> {
         init: UploadInit,
     ) -> Result<UploadId, EngineError> {
         let _changing = self.changing.enter();
-        if self.low.get() {
+        if self.is_low() {
             return Err(EngineError::Full);
         }
         self.live_bucket(bucket)?;
@@ -109,7 +109,7 @@ impl<R: Runtime> Shard<R> {
     /// Stores a part, in place of one of the same number.
     pub(crate) async fn put_part(self: &Rc<Self>, call: PartCall) -> Result<Box<Part>, EngineError> {
         let _changing = self.changing.enter();
-        if self.low.get() {
+        if self.is_low() {
             return Err(EngineError::Full);
         }
         let _lock = self.locks.lock(&upload_key(call.bucket, &call.key, call.id.0)).await;

@@ -118,6 +118,9 @@ impl<R: Runtime> Request<'_, R> {
         kept: ChecksumAlgorithm,
     ) -> Result<(Body, Hashes), Refusal> {
         let length = body.payload_expected();
+        if length != Some(0) {
+            self.core.engine.wait_for_space().await;
+        }
         let mut intake = Intake {
             runtime: &self.core.runtime,
             lanes: &self.core.lanes,

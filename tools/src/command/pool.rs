@@ -121,6 +121,8 @@ fn print_survey(survey: &Survey, names: &[String]) {
     println!("closed       {}", if superblock.clean { "in order" } else { "not yet, or not in order" });
     println!("objects      {} (by the last checkpoint)", survey.objects);
     println!("live data    {} of {}", format_size(survey.live_bytes), format_size(survey.capacity_bytes));
+    let live = (survey.live_bytes.saturating_mul(100)).div_euclid(survey.group_bytes.max(1));
+    println!("groups       {} of {} taken, {live}% of their bytes live", survey.groups, survey.groups_max);
     for (lost, groups) in survey.redundancy.iter().enumerate().filter(|(_, groups)| **groups > 0) {
         println!(
             "redundancy   {groups} groups with {lost} of {} members missing",

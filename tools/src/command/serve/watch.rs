@@ -1,7 +1,8 @@
 //! What an operator should hear of while the server runs: each change of the pool's health, once.
 
+use crate::output::format_size;
 use ashlar_engine::runtime::Runtime;
-use ashlar_engine::{Engine, EngineStatus};
+use ashlar_engine::{CleaningStatus, Engine, EngineStatus};
 use std::time::Duration;
 
 /// Between two looks. Health changes rarely, and a look walks over the list of groups.
@@ -17,9 +18,34 @@ pub(super) async fn watch<R: Runtime>(runtime: R, engine: Engine<R>) {
             for line in changes(before, now) {
                 eprintln!("ashlar: WARNING: {line}");
             }
+            if let Some(line) = cleaning(&before.cleaning, &now.cleaning) {
+                eprintln!("ashlar: {line}");
+            }
         }
         before = now;
     }
+}
+
+/// Whether space began to be made out of partly dead groups, or was made, between two looks.
+fn cleaning(before: &CleaningStatus, now: &CleaningStatus) -> Option<String> {
+    if now.is_active {
+        let is_new = !before.is_active;
+        return is_new.then(|| "space is short: live data is moved out of partly dead groups".to_owned());
+    }
+    let passes = now.passes - before.passes;
+    if passes == 0 && !before.is_active {
+        return None;
+    }
+    let aside = match now.set_aside {
+        0 => String::new(),
+        count => format!("; {count} could not be emptied and are left alone for a while"),
+    };
+    Some(format!(
+        "groups emptied so far: {}, by moving {} of {} records{aside}",
+        now.groups,
+        format_size(now.bytes),
+        now.records
+    ))
 }
 
 /// What has become worse, or was mended, between two looks.
@@ -82,7 +108,29 @@ mod tests {
             failed_checkpoints: 0,
             damaged_runs: 0,
             repaired: 0,
+            cleaning: CleaningStatus::default(),
         }
+    }
+
+    #[test]
+    fn cleaning_is_told_when_it_begins_and_when_it_ends() {
+        let idle = CleaningStatus::default();
+        let busy = CleaningStatus { is_active: true, begun: 1, passes: 1, ..idle };
+        let done = CleaningStatus { passes: 4, groups: 9, bytes: 3 << 20, records: 12, begun: 1, ..idle };
+        assert_eq!(cleaning(&idle, &idle), None);
+        assert!(cleaning(&idle, &busy).unwrap().starts_with("space is short"));
+        assert_eq!(cleaning(&busy, &CleaningStatus { passes: 3, ..busy }), None);
+        let line = "groups emptied so far: 9, by moving 3MiB of 12 records";
+        assert_eq!(cleaning(&busy, &done).as_deref(), Some(line));
+        // Begun and ended between two looks.
+        assert_eq!(cleaning(&idle, &done).as_deref(), Some(line));
+        assert_eq!(cleaning(&done, &done), None);
+        let stuck = CleaningStatus { set_aside: 2, ..done };
+        assert!(
+            cleaning(&busy, &stuck)
+                .unwrap()
+                .ends_with("2 could not be emptied and are left alone for a while")
+        );
     }
 
     #[test]
