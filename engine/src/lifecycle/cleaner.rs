@@ -213,11 +213,13 @@ impl<R: Runtime> Coordinator<R> {
         candidates.retain(|candidate| !set_aside.contains_key(&candidate.group));
         let group_bytes = self.group_bytes();
         let density = self.cleaner.density.get();
-        // Half of what the cleaner may open: each core fills a group of its own, and clients go on meanwhile.
-        let groups = space.left.saturating_sub(space.marks.low).div_euclid(2).max(1);
+        // What the cleaner may open, but for a group that each core has begun; half of it while clients go on.
+        let open = space.left.saturating_sub(space.marks.low);
+        let cores = u64::from(self.view.runtime.cores());
+        let is_urgent = space.level >= Level::Short;
+        let groups = if is_urgent { open.saturating_sub(cores) } else { open.div_euclid(2) }.max(1);
         let budget = groups.saturating_mul(group_bytes).div_euclid(100).saturating_mul(density);
         let wanted = missing.max(1).saturating_mul(group_bytes);
-        let is_urgent = space.level >= Level::Short;
         choose_victims(&candidates, Terms { budget, wanted, density, is_urgent })
     }
 

@@ -45,8 +45,9 @@ impl Marks {
         }
         // What is left above is divided so that in a pool of few groups clients keep most of it.
         let share = |wanted: u64, part: u64| wanted.min(spare.div_euclid(part).max(1));
-        // Each core writes what it moves to a group of its own, and one of them may need a second.
-        let cleaner = share(cores + 1, CLEANER_PART);
+        // Each core writes what it moves to a group of its own, and one of them may need a second. With more a pass
+        // brings more: what a walk and a checkpoint cost is the same for one group and for many.
+        let cleaner = share((cores + 1).max(all.div_euclid(PASS_PART)), CLEANER_PART);
         // Bodies that were let in before the door closed.
         let gap = share((cores + 1).max(all.div_euclid(RUSH_PART)), GAP_PART);
         let ahead = spare.div_euclid(AHEAD_PART).max(1);
@@ -157,6 +158,8 @@ const SPARE_MIN: u64 = 24;
 const CLEANER_PART: u64 = 6;
 /// And so many parts are kept for bodies on their way.
 const GAP_PART: u64 = 12;
+/// Of a pool with many groups the cleaner keeps one part in so many.
+const PASS_PART: u64 = 64;
 /// Of a pool with many groups one part in so many, because many bodies may be on their way.
 const RUSH_PART: u64 = 128;
 /// Cleaning begins so many parts before bodies have to wait. The later, the more is dead by itself; the earlier, the
@@ -251,10 +254,10 @@ mod tests {
             }
         }
         let marks = Marks::new(510, 8, 1);
-        assert_eq!((marks.low, marks.out, marks.short, marks.clean), (8, 10, 13, 20));
-        assert_eq!(marks.level(21), Level::Ample);
+        assert_eq!((marks.low, marks.out, marks.short, marks.clean), (8, 15, 18, 25));
+        assert_eq!(marks.level(26), Level::Ample);
         assert_eq!(
-            [20, 13, 10, 8].map(|left| marks.level(left)),
+            [25, 18, 15, 8].map(|left| marks.level(left)),
             [Level::Cleaning, Level::Short, Level::Out, Level::Low]
         );
     }
