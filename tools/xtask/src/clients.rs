@@ -61,7 +61,8 @@ pub(crate) fn target_folder(root: &Path) -> Result<PathBuf, String> {
     folder.map(PathBuf::from).ok_or_else(|| "cargo metadata names no target_directory".to_owned())
 }
 
-/// Does `work` unless it was done before for the same `wanted` text; `name` is the file that `work` reads it from.
+/// Does `work` unless it was done before, in this place, for the same `wanted` text; `name` is the file that `work` reads
+/// it from. What was installed names its place, and does not work in another.
 fn once(
     folder: &Path,
     name: &str,
@@ -69,13 +70,14 @@ fn once(
     work: impl FnOnce() -> Result<(), String>,
 ) -> Result<(), String> {
     let done = folder.join(format!("{name}.installed"));
-    if fs::read_to_string(&done).is_ok_and(|found| found == wanted) {
+    let stamp = format!("{wanted}\n# in {}\n", folder.display());
+    if fs::read_to_string(&done).is_ok_and(|found| found == stamp) {
         return Ok(());
     }
     let file = folder.join(name);
     fs::write(&file, wanted).map_err(|error| format!("{}: {error}", file.display()))?;
     work()?;
-    fs::write(&done, wanted).map_err(|error| format!("{}: {error}", done.display()))
+    fs::write(&done, stamp).map_err(|error| format!("{}: {error}", done.display()))
 }
 
 fn install_programs(root: &Path) -> Result<(), String> {
