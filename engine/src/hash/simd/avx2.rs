@@ -1,7 +1,6 @@
 //! Eight lanes in 32-byte registers.
 
 use super::Block;
-use std::arch::asm;
 use std::arch::x86_64::{
     __m256i, _mm256_add_epi32, _mm256_and_si256, _mm256_loadu_si256, _mm256_or_si256,
     _mm256_permute2x128_si256, _mm256_set_epi64x, _mm256_set1_epi32, _mm256_setzero_si256,
@@ -9,7 +8,10 @@ use std::arch::x86_64::{
     _mm256_unpackhi_epi64, _mm256_unpacklo_epi32, _mm256_unpacklo_epi64, _mm256_xor_si256,
 };
 
-compress_in_lanes!(#[target_feature(enable = "avx2")]);
+compress_in_lanes!(
+    #[target_feature(enable = "avx2")]
+    ymm_reg
+);
 
 type Register = __m256i;
 
@@ -44,18 +46,6 @@ fn load_half(half: &[u8; 32]) -> Register {
     // SAFETY: the load reads 32 bytes at any alignment; the reference is to exactly that many
     // initialised bytes, which nobody writes while it lives.
     unsafe { _mm256_loadu_si256(half.as_ptr().cast()) }
-}
-
-/// The same value, of which the compiler knows nothing: what was summed so far stays one operand of what is
-/// summed later.
-#[inline]
-#[target_feature(enable = "avx2")]
-fn settled(mut register: Register) -> Register {
-    // SAFETY: there is no instruction in it; the register goes in and comes out.
-    unsafe {
-        asm!("/* {0} */", inout(ymm_reg) register, options(pure, nomem, nostack, preserves_flags));
-    }
-    register
 }
 
 #[inline]

@@ -1,7 +1,6 @@
 //! Sixteen lanes in 64-byte registers.
 
 use super::Block;
-use std::arch::asm;
 use std::arch::x86_64::{
     __m512i, _mm512_add_epi32, _mm512_loadu_si512, _mm512_rol_epi32, _mm512_set_epi64, _mm512_set1_epi32,
     _mm512_setzero_si512, _mm512_shuffle_epi8, _mm512_shuffle_i32x4, _mm512_srli_epi32, _mm512_storeu_si512,
@@ -9,7 +8,10 @@ use std::arch::x86_64::{
     _mm512_unpacklo_epi64,
 };
 
-compress_in_lanes!(#[target_feature(enable = "avx512f,avx512bw")]);
+compress_in_lanes!(
+    #[target_feature(enable = "avx512f,avx512bw")]
+    zmm_reg
+);
 
 type Register = __m512i;
 
@@ -44,18 +46,6 @@ fn load_block(block: &Block) -> Register {
     // SAFETY: the load reads 64 bytes at any alignment; the reference is to exactly that many
     // initialised bytes, which nobody writes while it lives.
     unsafe { _mm512_loadu_si512(block.as_ptr().cast()) }
-}
-
-/// The same value, of which the compiler knows nothing: what was summed so far stays one operand of what is
-/// summed later.
-#[inline]
-#[target_feature(enable = "avx512f,avx512bw")]
-fn settled(mut register: Register) -> Register {
-    // SAFETY: there is no instruction in it; the register goes in and comes out.
-    unsafe {
-        asm!("/* {0} */", inout(zmm_reg) register, options(pure, nomem, nostack, preserves_flags));
-    }
-    register
 }
 
 #[inline]

@@ -2,7 +2,6 @@
 //! way as sixteen lanes, because more of a core's ports take registers of this width.
 
 use super::Block;
-use std::arch::asm;
 use std::arch::x86_64::{
     __m256i, _mm256_add_epi32, _mm256_loadu_si256, _mm256_permute2x128_si256, _mm256_rol_epi32,
     _mm256_set_epi64x, _mm256_set1_epi32, _mm256_setzero_si256, _mm256_shuffle_epi8, _mm256_srli_epi32,
@@ -10,7 +9,10 @@ use std::arch::x86_64::{
     _mm256_unpacklo_epi32, _mm256_unpacklo_epi64,
 };
 
-compress_in_lanes!(#[target_feature(enable = "avx512f,avx512vl,avx2")]);
+compress_in_lanes!(
+    #[target_feature(enable = "avx512f,avx512vl,avx2")]
+    ymm_reg
+);
 
 type Register = __m256i;
 
@@ -45,18 +47,6 @@ fn load_half(half: &[u8; 32]) -> Register {
     // SAFETY: the load reads 32 bytes at any alignment; the reference is to exactly that many
     // initialised bytes, which nobody writes while it lives.
     unsafe { _mm256_loadu_si256(half.as_ptr().cast()) }
-}
-
-/// The same value, of which the compiler knows nothing: what was summed so far stays one operand of what is
-/// summed later.
-#[inline]
-#[target_feature(enable = "avx512f,avx512vl,avx2")]
-fn settled(mut register: Register) -> Register {
-    // SAFETY: there is no instruction in it; the register goes in and comes out.
-    unsafe {
-        asm!("/* {0} */", inout(ymm_reg) register, options(pure, nomem, nostack, preserves_flags));
-    }
-    register
 }
 
 #[inline]

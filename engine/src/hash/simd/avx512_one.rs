@@ -2,13 +2,15 @@
 //! majority or a sum of three bits takes one instruction, so that the chain from word to word is shorter.
 
 use super::Block;
-use std::arch::asm;
 use std::arch::x86_64::{
     __m128i, _mm_add_epi32, _mm_cvtsi128_si32, _mm_rol_epi32, _mm_set_epi64x, _mm_set1_epi32,
     _mm_shuffle_epi8, _mm_srli_epi32, _mm_ternarylogic_epi32,
 };
 
-compress_in_lanes!(#[target_feature(enable = "avx512f,avx512vl,avx512bw")]);
+compress_in_lanes!(
+    #[target_feature(enable = "avx512f,avx512vl,avx512bw")]
+    xmm_reg
+);
 
 type Register = __m128i;
 
@@ -31,18 +33,6 @@ fn load(words: &[u32; LANES]) -> Register {
 #[target_feature(enable = "avx512f,avx512vl,avx512bw")]
 fn store(words: &mut [u32; LANES], register: Register) {
     words[0] = _mm_cvtsi128_si32(register).cast_unsigned();
-}
-
-/// The same value, of which the compiler knows nothing: what was summed so far stays one operand of what is
-/// summed later.
-#[inline]
-#[target_feature(enable = "avx512f,avx512vl,avx512bw")]
-fn settled(mut register: Register) -> Register {
-    // SAFETY: there is no instruction in it; the register goes in and comes out.
-    unsafe {
-        asm!("/* {0} */", inout(xmm_reg) register, options(pure, nomem, nostack, preserves_flags));
-    }
-    register
 }
 
 #[inline]

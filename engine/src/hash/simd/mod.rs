@@ -15,10 +15,10 @@
 use crate::limits::HASH_LANES_MAX;
 
 /// Compression functions shared by all vector kernels. The including file provides, for its `Register` of
-/// `LANES` 32-bit lanes, the functions `splat`, `load`, `store`, `settled`, `add`, `rotate`, `shift`, `xor3`,
-/// `choose`, `fold`, `majority`, `words` and `swap_bytes`.
+/// `LANES` 32-bit lanes, the functions `splat`, `load`, `store`, `add`, `rotate`, `shift`, `xor3`, `choose`,
+/// `fold`, `majority`, `words` and `swap_bytes`, and names the class of its registers as the assembler knows it.
 macro_rules! compress_in_lanes {
-    ($(#[$attribute:meta])*) => {
+    ($(#[$attribute:meta])* $class:ident) => {
         /// Takes every block of every lane into the lane's MD5 state (RFC 1321). All lanes have as many
         /// blocks; there are at most `LANES` of them.
         $(#[$attribute])*
@@ -76,6 +76,22 @@ macro_rules! compress_in_lanes {
                     *word = column[index];
                 }
             }
+        }
+
+        /// The same value, of which the compiler knows nothing: what was summed so far stays one operand of what is
+        /// summed later.
+        #[inline]
+        $(#[$attribute])*
+        fn settled(mut register: Register) -> Register {
+            // SAFETY: there is no instruction in it; the register goes in and comes out.
+            unsafe {
+                std::arch::asm!(
+                    "/* {0} */",
+                    inout($class) register,
+                    options(pure, nomem, nostack, preserves_flags)
+                );
+            }
+            register
         }
 
         #[inline]

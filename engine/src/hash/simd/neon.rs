@@ -6,9 +6,11 @@ use std::arch::aarch64::{
     vorrq_u32, vreinterpretq_u8_u32, vreinterpretq_u32_u8, vreinterpretq_u32_u64, vreinterpretq_u64_u32,
     vrev32q_u8, vshlq_n_u32, vshrq_n_u32, vst1q_u32, vtrn1q_u32, vtrn1q_u64, vtrn2q_u32, vtrn2q_u64,
 };
-use std::arch::asm;
 
-compress_in_lanes!(#[target_feature(enable = "neon")]);
+compress_in_lanes!(
+    #[target_feature(enable = "neon")]
+    vreg
+);
 
 type Register = uint32x4_t;
 
@@ -44,18 +46,6 @@ fn load_quarter(quarter: &[u8; 16]) -> Register {
     // initialised bytes, which nobody writes while it lives.
     let bytes = unsafe { vld1q_u8(quarter.as_ptr()) };
     vreinterpretq_u32_u8(bytes)
-}
-
-/// The same value, of which the compiler knows nothing: what was summed so far stays one operand of what is
-/// summed later.
-#[inline]
-#[target_feature(enable = "neon")]
-fn settled(mut register: Register) -> Register {
-    // SAFETY: there is no instruction in it; the register goes in and comes out.
-    unsafe {
-        asm!("/* {0} */", inout(vreg) register, options(pure, nomem, nostack, preserves_flags));
-    }
-    register
 }
 
 #[inline]
