@@ -240,11 +240,12 @@ pub const SEND_PARTS_MAX: usize = 16;
 /// The pieces of one send, in order.
 pub type SendParts = ArrayVec<BufferSlice, SEND_PARTS_MAX>;
 
-/// A listening socket of one core.
+/// A listening socket of one core. Connections may be accepted before anyone asks for them, up to a bound; those that
+/// nobody has asked for when it is dropped are closed.
 pub trait Listener: 'static {
     /// What it accepts.
     type Stream: Stream;
-    /// The next connection. The back-end sets TCP_NODELAY.
+    /// The next connection, in the order in which they came. The back-end sets TCP_NODELAY.
     fn accept(&self) -> impl Future<Output = Result<Self::Stream, NetError>>;
     /// The address it is bound to.
     fn address(&self) -> SocketAddr;

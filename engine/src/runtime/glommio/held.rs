@@ -2,7 +2,10 @@
 //! last completion, also when nobody waits for the result any more.
 
 use super::super::contract::{SEND_PARTS_MAX, SendParts};
+use super::limits::ARRIVALS_MAX;
 use crate::buffer::Buffer;
+use std::cell::RefCell;
+use std::collections::VecDeque;
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd, RawFd};
 use std::rc::Rc;
 
@@ -38,19 +41,71 @@ pub(super) enum Held {
     Send(Box<SendState>),
     /// The socket that is waited for.
     Watch(#[expect(dead_code, reason = "held until the kernel has finished with it")] Rc<Socket>),
-    /// The listening socket of an accept, whose result is a new descriptor.
-    Accept(Rc<Socket>),
+    /// The listening socket of an accept that goes on until it is cancelled, and where its new
+    /// descriptors go.
+    Accept(
+        #[expect(dead_code, reason = "held until the kernel has finished with it")] Rc<Socket>,
+        Rc<Arrivals>,
+    ),
+}
+
+/// Whether an operation that completes several times should go on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Flow {
+    /// As long as it can.
+    On,
+    /// Its owner does not keep up.
+    Enough,
+}
+
+/// Sockets that were accepted and that nobody has asked for yet. Those that are left close with it.
+#[derive(Debug, Default)]
+pub(super) struct Arrivals {
+    waiting: RefCell<VecDeque<OwnedFd>>,
+}
+
+impl Arrivals {
+    /// Keeps the descriptor that an accept returned, in order; an error number is none.
+    pub(super) fn add(&self, result: i32) -> Flow {
+        if result < 0 {
+            return Flow::On;
+        }
+        let mut waiting = self.waiting.borrow_mut();
+        waiting.push_back(adopt(result));
+        // What the kernel has accepted by the time that it hears of it comes on top: about a backlog at most.
+        if waiting.len() == ARRIVALS_MAX { Flow::Enough } else { Flow::On }
+    }
+
+    pub(super) fn take(&self) -> Option<OwnedFd> {
+        self.waiting.borrow_mut().pop_front()
+    }
+
+    #[cfg(test)]
+    pub(super) fn count(&self) -> usize {
+        self.waiting.borrow().len()
+    }
 }
 
 impl Held {
+    /// Takes the result of a completion that is not the last.
+    pub(super) fn pass_on(&self, result: i32) -> Flow {
+        match self {
+            Self::Accept(_, arrivals) => arrivals.add(result),
+            Self::Nothing
+            | Self::Buffer(_)
+            | Self::Shared(_)
+            | Self::Range(_)
+            | Self::Receive(..)
+            | Self::Send(_)
+            | Self::Watch(_) => unreachable!("such an operation completes once"),
+        }
+    }
+
     /// Lets go of everything, and of what the result stands for, because nobody waits for it.
     pub(super) fn abandon(self, result: i32) {
         match self {
-            Self::Accept(listener) => {
-                if result >= 0 {
-                    drop(adopt(result));
-                }
-                drop(listener);
+            Self::Accept(_, arrivals) => {
+                arrivals.add(result);
             }
             Self::Nothing
             | Self::Buffer(_)
@@ -64,7 +119,7 @@ impl Held {
 }
 
 /// Takes ownership of the descriptor that an accept returned.
-pub(super) fn adopt(fd: RawFd) -> OwnedFd {
+fn adopt(fd: RawFd) -> OwnedFd {
     assert!(fd >= 0, "an error number is no descriptor");
     // SAFETY: the number is the result of a successful accept, which opened it for us; every
     // result is handed out exactly once, so nobody else owns or closes it.

@@ -21,9 +21,11 @@ pub(super) const SUBMISSION_ENTRIES: u32 = 1024;
 pub(super) const COMPLETION_ENTRIES: u32 = 32_768;
 // Each operation and each cancellation completes exactly once, each other core's ring gets at most
 // one message of ours per turn, one message of all others together waits for us, and one poll
-// waits for signals. So the completion ring cannot overflow.
+// waits for signals. A listener completes once for each connection: those of a full backlog have
+// places here. So the completion ring overflows only if more come while they are accepted; then the
+// kernel keeps what has no place, for the next turn.
 const _: () = assert!(
-    SOCKET_OPERATIONS_MAX + DISK_OPERATIONS_MAX + CANCELS_IN_FLIGHT_MAX + CORES_MAX + 2
+    SOCKET_OPERATIONS_MAX + DISK_OPERATIONS_MAX + CANCELS_IN_FLIGHT_MAX + CORES_MAX + 2 + BACKLOG_MAX
         <= COMPLETION_ENTRIES as usize
 );
 
@@ -61,6 +63,11 @@ pub(super) const FIXED_BUFFERS_MAX: usize = 16_384;
 
 /// Connections the kernel holds for us before we accept them.
 pub(super) const LISTEN_BACKLOG: i32 = 1024;
+const BACKLOG_MAX: usize = LISTEN_BACKLOG.unsigned_abs() as usize;
+/// Sockets that are accepted before anyone asks for them: with so many unclaimed, the kernel is told
+/// to leave the next ones in its backlog. Enough for the connections that come while a core does
+/// something else; each costs a descriptor and no memory of ours.
+pub(super) const ARRIVALS_MAX: usize = 128;
 /// Pause before the next accept after the process ran out of file descriptors or the kernel out of
 /// memory: both pass only when someone else gives something back.
 pub(super) const ACCEPT_PAUSE: Duration = Duration::from_millis(50);

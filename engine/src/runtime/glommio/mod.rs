@@ -7,7 +7,8 @@
 //!
 //! Module order, top first: [`launch()`] starts the cores; `driver` turns the ring; `core` is the
 //! handle that tasks hold; `net` and `device` make operations; `operation` waits for them; `ring`
-//! carries them; `nvme` does the same for namespaces that are driven by commands; `slot` and `held` own what the kernel touches, `fixed` knows what is registered;
+//! carries them; `nvme` does the same for namespaces that are driven by commands; `slot` and `held` own what the kernel touches, `fixed` knows what is registered,
+//! `enter` what the kernel's errors mean;
 //! `task` counts what is runnable; `shared` is what all cores see; `machine` and `device_facts` say what
 //! there is and what is used of it; `timer`, `signal`, `open`, `probe`, `facts`, `warning`, `limits` stand alone.
 
@@ -15,6 +16,7 @@ mod core;
 mod device;
 mod device_facts;
 mod driver;
+mod enter;
 mod facts;
 mod fixed;
 mod held;

@@ -4,19 +4,22 @@
 //! non-blocking socket would answer "try again".
 
 use super::super::contract::{Listener, Monotonic, NetError, SendParts, Stream};
-use super::held::{Held, SendState, Socket, adopt};
+use super::held::{Arrivals, Held, SendState, Socket};
 use super::limits::{ACCEPT_PAUSE, LISTEN_BACKLOG};
 use super::operation::Operation;
 use super::ring::{Kind, Ring};
 use super::timer::Timers;
 use crate::buffer::Buffer;
+use crate::sync::Limit;
 use io_uring::{opcode, squeue, types};
 use rustix::io::Errno;
 use rustix::net::{AddressFamily, SocketFlags, SocketType, sockopt};
+use std::cell::RefCell;
 use std::future::{Future as _, poll_fn};
 use std::net::SocketAddr;
 use std::ops::Range;
-use std::pin::pin;
+use std::os::fd::OwnedFd;
+use std::pin::{Pin, pin};
 use std::rc::Rc;
 use std::task::Poll;
 
@@ -29,10 +32,18 @@ pub(super) struct Network {
 
 /// A listening socket of one core; the kernel spreads connections over all cores that listen on
 /// the same address.
+///
+/// From the first time that somebody waits, one operation accepts for as long as the listener lives, also while
+/// nobody waits. It ends when sockets are not claimed fast enough, or on an error, and begins again when somebody
+/// waits who finds none.
 pub struct GlommioListener {
     network: Network,
     socket: Rc<Socket>,
     address: SocketAddr,
+    arrivals: Rc<Arrivals>,
+    accepting: RefCell<Option<Operation>>,
+    /// Whoever waits for the operation: one at a time, as only one is woken.
+    turn: Limit,
 }
 
 impl std::fmt::Debug for GlommioListener {
@@ -65,12 +76,54 @@ impl GlommioListener {
         rustix::net::listen(&fd, LISTEN_BACKLOG).map_err(of_errno)?;
         let bound = rustix::net::getsockname(&fd).map_err(of_errno)?;
         let address = SocketAddr::try_from(bound).map_err(of_errno)?;
-        Ok(Self { network, socket: Socket::new(fd), address })
+        Ok(Self {
+            network,
+            socket: Socket::new(fd),
+            address,
+            arrivals: Rc::default(),
+            accepting: RefCell::new(None),
+            turn: Limit::new(1),
+        })
+    }
+
+    /// Has the kernel accept, if it does not yet.
+    async fn begin(&self) {
+        if self.accepting.borrow().is_some() {
+            return;
+        }
+        let entry = opcode::AcceptMulti::new(types::Fd(self.socket.raw())).flags(libc::SOCK_CLOEXEC).build();
+        let held = Held::Accept(Rc::clone(&self.socket), Rc::clone(&self.arrivals));
+        let operation = Operation::start(&self.network.ring, Kind::Socket, entry, held, None).await;
+        *self.accepting.borrow_mut() = Some(operation);
+    }
+
+    /// Waits until a socket is there, or else the kernel has stopped accepting: with which result.
+    async fn arrival(&self) -> Result<OwnedFd, i32> {
+        poll_fn(|context| {
+            let mut accepting = self.accepting.borrow_mut();
+            if let Some(fd) = self.arrivals.take() {
+                return Poll::Ready(Ok(fd));
+            }
+            let Some(operation) = accepting.as_mut() else { return Poll::Ready(Err(-libc::EAGAIN)) };
+            let Poll::Ready((result, _held)) = Pin::new(operation).poll(context) else {
+                return Poll::Pending;
+            };
+            *accepting = None;
+            // The last completion may bring a socket like any other.
+            self.arrivals.add(result);
+            Poll::Ready(self.arrivals.take().ok_or(result))
+        })
+        .await
+    }
+
+    /// Sockets that were accepted and not asked for.
+    #[cfg(test)]
+    pub(super) fn unclaimed(&self) -> usize {
+        self.arrivals.count()
     }
 
     /// The stream of a fresh descriptor; `None` when the peer has left already.
-    fn stream(&self, fd: i32) -> Option<GlommioStream> {
-        let fd = adopt(fd);
+    fn stream(&self, fd: OwnedFd) -> Option<GlommioStream> {
         let peer = SocketAddr::try_from(rustix::net::getpeername(&fd).ok()??).ok()?;
         // An answer goes out when it is written; it never waits for the peer's acknowledgement.
         sockopt::set_tcp_nodelay(&fd, true).ok()?;
@@ -82,30 +135,26 @@ impl Listener for GlommioListener {
     type Stream = GlommioStream;
 
     async fn accept(&self) -> Result<GlommioStream, NetError> {
+        let _turn = self.turn.enter().await;
         loop {
-            let entry =
-                opcode::Accept::new(types::Fd(self.socket.raw()), std::ptr::null_mut(), std::ptr::null_mut())
-                    .flags(libc::SOCK_CLOEXEC)
-                    .build();
-            let held = Held::Accept(Rc::clone(&self.socket));
-            let (result, _listener) =
-                Operation::start(&self.network.ring, Kind::Socket, entry, held, None).await.await;
-            if result >= 0 {
-                if let Some(stream) = self.stream(result) {
-                    return Ok(stream);
-                }
-                continue;
-            }
+            let result = match self.arrival().await {
+                Ok(fd) => match self.stream(fd) {
+                    Some(stream) => return Ok(stream),
+                    None => continue,
+                },
+                Err(result) => result,
+            };
             match result.saturating_neg() {
                 // The process or the system is out of something that others give back.
                 libc::EMFILE | libc::ENFILE | libc::ENOBUFS | libc::ENOMEM => {
                     let timers = &self.network.timers;
                     timers.until(timers.now().after(ACCEPT_PAUSE)).await;
                 }
+                // It has not begun, or sockets were not claimed for a while.
+                libc::EAGAIN | libc::ECANCELED => {}
                 // Errors of the connection that was to be accepted (accept(2), "error handling").
                 libc::ECONNABORTED
                 | libc::EINTR
-                | libc::EAGAIN
                 | libc::EPROTO
                 | libc::EPERM
                 | libc::ENETDOWN
@@ -116,6 +165,7 @@ impl Listener for GlommioListener {
                 | libc::ENETUNREACH => {}
                 errno => return Err(net_error(errno)),
             }
+            self.begin().await;
         }
     }
 
@@ -144,7 +194,7 @@ impl GlommioStream {
         let operation = Operation::start(&self.network.ring, Kind::Socket, entry, held, None).await;
         let mut late = false;
         let (result, held) = {
-            let mut operation: std::pin::Pin<&mut Operation> = pin!(operation);
+            let mut operation: Pin<&mut Operation> = pin!(operation);
             let mut alarm = pin!(self.network.timers.until(deadline));
             poll_fn(|context| {
                 if let Poll::Ready(done) = operation.as_mut().poll(context) {

@@ -3,20 +3,21 @@
 //! Invariants: only the thread that made the ring enters it (the kernel insists: SINGLE_ISSUER).
 //! Each entry that reaches the kernel belongs to an occupied slot which owns every byte the entry
 //! points at, or to no memory at all. Tasks only queue entries; the driver alone submits and reaps,
-//! so nothing here runs inside a task's borrow. The completion ring cannot overflow (see `limits`).
+//! so nothing here runs inside a task's borrow. The completion ring has a place for everything that
+//! is expected (see `limits`).
 
+use super::enter::{assert_entered, errno};
 use super::fixed::FixedMemory;
-use super::held::Held;
+use super::held::{Flow, Held};
 use super::limits::{
     CANCELS_IN_FLIGHT_MAX, COMPLETION_ENTRIES, DISK_OPERATIONS_MAX, SOCKET_OPERATIONS_MAX, SUBMISSION_ENTRIES,
 };
-use super::slot::{After, Places, SlotTable, Token};
+use super::slot::{Places, SlotTable, Token};
 use crate::buffer::{Buffer, Region};
 use crate::sync::{Limit, Permit};
 use io_uring::{EnterFlags, IoUring, cqueue, opcode, squeue, types};
 use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
-use std::io;
 use std::os::fd::{AsRawFd, RawFd};
 use std::task::{Context, Poll};
 use std::time::Duration;
@@ -67,10 +68,6 @@ pub(super) struct Ring {
     /// An event descriptor that is watched.
     event: Cell<Option<RawFd>>,
     unsent: RefCell<Vec<u16>>,
-}
-
-fn errno(error: &io::Error) -> i32 {
-    error.raw_os_error().unwrap_or(libc::EIO)
 }
 
 impl Ring {
@@ -352,11 +349,7 @@ impl Ring {
             // SAFETY: no argument is passed, and the flags announce none.
             unsafe { uring.submitter().enter::<libc::sigset_t>(count, 0, flags.bits(), None) }
         };
-        if let Err(error) = entered {
-            let transient = [libc::EINTR, libc::ETIME, libc::EAGAIN, libc::EBUSY];
-            let code = errno(&error);
-            assert!(transient.contains(&code), "the ring cannot be entered: error {code}");
-        }
+        assert_entered(entered);
     }
 
     fn reap(&self) {
@@ -379,15 +372,16 @@ impl Ring {
             Err(EVENT) if cqueue::more(completion.flags()) => return,
             Err(kind) => return self.complete_own(kind, completion.result()),
         };
-        let after = self.slots.borrow_mut().complete(token, completion.result());
-        match after {
-            After::Nothing => {}
-            After::Wake(waker) => waker.wake(),
-            After::Abandon(held, places) => {
-                held.abandon(completion.result());
-                drop(places);
+        let result = completion.result();
+        if cqueue::more(completion.flags()) {
+            let (after, flow) = self.slots.borrow_mut().pass_on(token, result);
+            if flow == Flow::Enough {
+                self.want_cancel(token);
             }
+            return after.finish(result);
         }
+        let after = self.slots.borrow_mut().complete(token, result);
+        after.finish(result);
     }
 
     fn complete_own(&self, kind: u32, result: i32) {

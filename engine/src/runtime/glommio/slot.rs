@@ -1,7 +1,10 @@
 //! The table of operations in flight. A slot is free, in flight, done (its result waits to be
 //! taken) or orphaned (nobody waits; its resources are let go when the kernel is finished).
+//!
+//! Most operations complete once. One that completes several times stays in flight until the last
+//! time; what each earlier completion brings is given to what the slot holds.
 
-use super::held::Held;
+use super::held::{Flow, Held};
 use crate::sync::Permit;
 use std::task::{Context, Poll, Waker};
 
@@ -56,6 +59,20 @@ pub(super) enum After {
     Abandon(Held, Places),
 }
 
+impl After {
+    /// Does it. `result` is that of the completion.
+    pub(super) fn finish(self, result: i32) {
+        match self {
+            Self::Nothing => {}
+            Self::Wake(waker) => waker.wake(),
+            Self::Abandon(held, places) => {
+                held.abandon(result);
+                drop(places);
+            }
+        }
+    }
+}
+
 /// The slots. Grows to the most that were ever in flight, which the limits bound.
 #[derive(Default)]
 pub(super) struct SlotTable {
@@ -98,7 +115,20 @@ impl SlotTable {
         content
     }
 
-    /// Notes the kernel's completion.
+    /// Notes a completion after which more will come: whoever owns the operation is told, the slot stays as it is.
+    /// Says also whether the owner has enough for now.
+    pub(super) fn pass_on(&mut self, token: Token, result: i32) -> (After, Flow) {
+        let slot = self.slot(token);
+        let Some((held, _)) = &slot.content else { unreachable!("an occupied slot has content") };
+        let flow = held.pass_on(result);
+        match &mut slot.state {
+            State::InFlight(waker) => (waker.take().map_or(After::Nothing, After::Wake), flow),
+            State::Orphan => (After::Nothing, flow),
+            State::Free | State::Done(_) => unreachable!("nothing comes after the last completion"),
+        }
+    }
+
+    /// Notes the last completion.
     pub(super) fn complete(&mut self, token: Token, result: i32) -> After {
         self.in_flight -= 1;
         let slot = self.slot(token);

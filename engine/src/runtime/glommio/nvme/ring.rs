@@ -5,12 +5,13 @@
 //! submits and reaps. The completion ring cannot overflow, as there are no more slots in flight than it has
 //! entries.
 
+use super::super::enter::{assert_entered, errno};
 use super::super::fixed::FixedMemory;
 use super::super::held::Held;
 use super::super::limits::{
     COMMAND_SUBMISSION_ENTRIES, COMMANDS_MAX, POLL_PAUSE_MAX, POLL_PAUSE_PART, POLL_SPIN,
 };
-use super::super::slot::{After, Places, SlotTable, Token};
+use super::super::slot::{Places, SlotTable, Token};
 use super::super::timer::Clock;
 use super::command::{COMMAND_BYTES, URING_COMMAND};
 use super::namespace::{CommandRing, build};
@@ -38,10 +39,6 @@ pub(in super::super) struct NvmeRing {
     clock: Clock,
     /// When something last moved: a first command was queued, or a completion came.
     moved: Cell<Monotonic>,
-}
-
-fn errno(error: &io::Error) -> i32 {
-    error.raw_os_error().unwrap_or(libc::EIO)
 }
 
 impl NvmeRing {
@@ -191,11 +188,7 @@ impl NvmeRing {
         let flags = EnterFlags::GETEVENTS.bits();
         // SAFETY: no argument is passed, and the flags announce none.
         let entered = unsafe { uring.submitter().enter::<libc::sigset_t>(count, 0, flags, None) };
-        if let Err(error) = entered {
-            let transient = [libc::EINTR, libc::ETIME, libc::EAGAIN, libc::EBUSY];
-            let code = errno(&error);
-            assert!(transient.contains(&code), "the command ring cannot be entered: error {code}");
-        }
+        assert_entered(entered);
     }
 
     fn reap(&self) {
@@ -212,14 +205,7 @@ impl NvmeRing {
                 unreachable!("every command has a slot")
             };
             let after = self.slots.borrow_mut().complete(token, completion.result());
-            match after {
-                After::Nothing => {}
-                After::Wake(waker) => waker.wake(),
-                After::Abandon(held, places) => {
-                    held.abandon(completion.result());
-                    drop(places);
-                }
-            }
+            after.finish(completion.result());
         }
     }
 

@@ -3,7 +3,8 @@
 use super::super::super::contract::{
     Listener as _, Monotonic, NetError, Runtime as _, SendParts, Stream as _, TaskQueue,
 };
-use super::super::{GlommioRuntime, GlommioStream};
+use super::super::limits::ARRIVALS_MAX;
+use super::super::{GlommioListener, GlommioRuntime, GlommioStream};
 use super::{config, run};
 use crate::buffer::BufferSlice;
 use futures_util::future::poll_immediate;
@@ -11,8 +12,10 @@ use std::cell::Cell;
 use std::future::Future;
 use std::io::{Read as _, Write as _};
 use std::net::{SocketAddr, TcpStream};
+use std::pin::pin;
 use std::rc::Rc;
-use std::sync::mpsc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, mpsc};
 use std::time::Duration;
 
 const NEVER: Monotonic = Monotonic(u64::MAX);
@@ -251,13 +254,13 @@ fn every_core_listens_on_one_address() {
                 socket.read_exact(&mut [0]).unwrap();
             }
         });
-        let address = std::sync::Arc::new(std::sync::OnceLock::new());
-        let served = std::sync::Arc::new(std::sync::atomic::AtomicU32::new(0));
+        let address = Arc::new(std::sync::OnceLock::new());
+        let served = Arc::new(std::sync::atomic::AtomicU32::new(0));
         run(config(2, Vec::new()), move |runtime| {
             let (address, served, to) = (address.clone(), served.clone(), to.clone());
             async move {
                 use super::super::super::contract::{CoreId, TaskQueue};
-                let ordering = std::sync::atomic::Ordering::SeqCst;
+                let ordering = Ordering::SeqCst;
                 let listener = if runtime.core() == CoreId(0) {
                     let listener = runtime.listen("127.0.0.1:0".parse().unwrap()).unwrap();
                     address.set(listener.address()).unwrap();
@@ -293,6 +296,160 @@ fn every_core_listens_on_one_address() {
             }
         });
     });
+}
+
+/// Runs `server` with a listener, and `client` on a thread of its own with the listener's address.
+fn listen<S, F>(server: S, client: impl FnOnce(SocketAddr) + Send)
+where
+    S: Fn(GlommioRuntime, GlommioListener) -> F + Clone + Send + 'static,
+    F: Future<Output = ()> + 'static,
+{
+    let (to, from) = mpsc::channel::<SocketAddr>();
+    std::thread::scope(|scope| {
+        scope.spawn(move || client(from.recv().unwrap()));
+        run(config(1, Vec::new()), move |runtime| {
+            let (server, to) = (server.clone(), to.clone());
+            async move {
+                let listener = runtime.listen("127.0.0.1:0".parse().unwrap()).unwrap();
+                to.send(listener.address()).unwrap();
+                server(runtime, listener).await;
+            }
+        });
+    });
+}
+
+#[test]
+fn who_comes_while_nobody_waits_is_accepted_up_to_a_bound() {
+    const MORE: usize = 40;
+    let server = |runtime: GlommioRuntime, listener: GlommioListener| async move {
+        // Somebody waits once: from then on the kernel accepts.
+        assert!(poll_immediate(pin!(listener.accept())).await.is_none());
+        let settled = async |least: usize| {
+            while listener.unclaimed() < least {
+                runtime.sleep(Duration::from_millis(1)).await;
+            }
+            runtime.sleep(Duration::from_millis(50)).await;
+            listener.unclaimed()
+        };
+        let early = settled(ARRIVALS_MAX).await;
+        assert!(early < ARRIVALS_MAX + MORE, "{early}: what comes later waits in the kernel");
+        let mut streams = Vec::new();
+        for _connection in 0..ARRIVALS_MAX + MORE {
+            streams.push(listener.accept().await.unwrap());
+        }
+        assert_eq!(listener.unclaimed(), 0);
+        // It went on accepting after all were claimed.
+        for stream in &streams {
+            send_byte(&runtime, stream).await;
+        }
+        assert_eq!(streams.len(), ARRIVALS_MAX + MORE);
+        let mut ports: Vec<u16> = streams.iter().map(|stream| stream.peer().port()).collect();
+        ports.sort_unstable();
+        ports.dedup();
+        assert_eq!(ports.len(), streams.len(), "each was handed out once");
+    };
+    listen(server, |address| {
+        let connect = || TcpStream::connect(address).unwrap();
+        let mut sockets: Vec<TcpStream> = (0..ARRIVALS_MAX).map(|_| connect()).collect();
+        std::thread::park_timeout(Duration::from_millis(20));
+        sockets.extend((0..MORE).map(|_| connect()));
+        for socket in &mut sockets {
+            socket.read_exact(&mut [0]).unwrap();
+        }
+    });
+}
+
+#[test]
+fn who_was_not_asked_for_is_let_go_with_the_listener() {
+    let seen = Arc::new(AtomicBool::new(false));
+    let told = Arc::clone(&seen);
+    let server = move |runtime: GlommioRuntime, listener: GlommioListener| {
+        let seen = Arc::clone(&seen);
+        async move {
+            assert!(poll_immediate(pin!(listener.accept())).await.is_none());
+            while listener.unclaimed() == 0 {
+                runtime.sleep(Duration::from_millis(1)).await;
+            }
+            drop(listener);
+            // Nothing but the drop may close it.
+            while !seen.load(Ordering::SeqCst) {
+                runtime.sleep(Duration::from_millis(1)).await;
+            }
+        }
+    };
+    listen(server, |address| {
+        let mut socket = TcpStream::connect(address).unwrap();
+        socket.set_read_timeout(Some(Duration::from_secs(5))).unwrap();
+        let ended = socket.read(&mut [0]);
+        let refused = TcpStream::connect(address);
+        told.store(true, Ordering::SeqCst);
+        match ended {
+            Ok(count) => assert_eq!(count, 0),
+            Err(error) => assert_eq!(error.kind(), std::io::ErrorKind::ConnectionReset),
+        }
+        assert!(refused.is_err(), "nobody listens any more");
+    });
+}
+
+#[test]
+fn two_who_wait_are_served_in_turn() {
+    let server = |runtime: GlommioRuntime, listener: GlommioListener| async move {
+        let (first, second) = futures_util::future::join(listener.accept(), listener.accept()).await;
+        for stream in [first.unwrap(), second.unwrap()] {
+            send_byte(&runtime, &stream).await;
+        }
+    };
+    listen(server, |address| {
+        for mut socket in [address, address].map(|address| TcpStream::connect(address).unwrap()) {
+            socket.read_exact(&mut [0]).unwrap();
+        }
+    });
+}
+
+/// Runs in a process of its own, because it takes all descriptors away.
+#[test]
+#[ignore = "leaves no descriptors for other tests"]
+fn descriptors_run_out() {
+    let server = |runtime: GlommioRuntime, listener: GlommioListener| async move {
+        let first = listener.accept().await.unwrap();
+        let mut taken = Vec::new();
+        while let Ok(file) = std::fs::File::open("/dev/null") {
+            taken.push(file);
+        }
+        send_byte(&runtime, &first).await;
+        let mut second = pin!(listener.accept());
+        for _try in 0..12 {
+            assert!(poll_immediate(second.as_mut()).await.is_none(), "there is no descriptor to be had");
+            runtime.sleep(Duration::from_millis(10)).await;
+        }
+        drop(taken);
+        send_byte(&runtime, &second.await.unwrap()).await;
+    };
+    listen(server, |address| {
+        let mut first = TcpStream::connect(address).unwrap();
+        // Made before they run out.
+        let second =
+            rustix::net::socket(rustix::net::AddressFamily::INET, rustix::net::SocketType::STREAM, None);
+        let second = second.unwrap();
+        first.read_exact(&mut [0]).unwrap();
+        rustix::net::connect(&second, &address).unwrap();
+        TcpStream::from(second).read_exact(&mut [0]).unwrap();
+    });
+}
+
+#[test]
+fn accepting_goes_on_after_descriptors_ran_out() {
+    let this = std::env::current_exe().unwrap();
+    // Few of them, so that they are soon taken.
+    let limited = "ulimit -n 256 && exec \"$0\" --ignored --exact \"$1\"";
+    let ended = std::process::Command::new("sh")
+        .args(["-c", limited])
+        .arg(this)
+        .arg("runtime::glommio::tests::network::descriptors_run_out")
+        .output()
+        .unwrap();
+    let said = String::from_utf8_lossy(&ended.stdout);
+    assert!(ended.status.success() && said.contains("1 passed"), "{said}");
 }
 
 const MIB: usize = 1 << 20;
