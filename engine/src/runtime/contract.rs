@@ -266,8 +266,14 @@ pub trait Stream: 'static {
         deadline: Monotonic,
     ) -> impl Future<Output = (Result<usize, NetError>, Buffer)>;
 
-    /// Sends every byte of every part. The slices are held until the kernel has let go of them.
+    /// Sends every byte of every part. When it resolves, the slices have been let go of.
     fn send(&self, parts: SendParts, deadline: Monotonic) -> impl Future<Output = Result<(), NetError>>;
+
+    /// Sends every byte of every part, perhaps without a copy: then it resolves when the socket has taken the bytes, and
+    /// the slices are held until the peer has them, also after the stream was dropped. So memory that was sent is not
+    /// free again at once. How much is held in this way is bounded: at most an eighth of [`Runtime::arena`] over all
+    /// connections, and no peer that takes nothing holds it for longer than a minute.
+    fn lend(&self, parts: SendParts, deadline: Monotonic) -> impl Future<Output = Result<(), NetError>>;
 
     /// The other end.
     fn peer(&self) -> SocketAddr;

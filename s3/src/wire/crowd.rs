@@ -1,6 +1,7 @@
 //! Memory that heads of requests hold: of connections that wait for one, of those of which one has begun to come, and of
 //! those that are being answered. Anybody may open many of them, so each kind has a bounded part of the buffers.
-//! Whatever is left answers the requests that were let in.
+//! Whatever is left answers the requests that were let in, but for what was lent to sockets with answers before: the
+//! runtime lends an eighth of the buffers at most, so that with all kinds at their bounds three eighths are left.
 
 use crate::limits::{CROWD_SHARE, CROWDED_MAX, HEAD_BYTES_MAX, IDLE_BUFFER_BYTES, REQUEST_SHARE};
 use ashlar_engine::runtime::Monotonic;

@@ -111,13 +111,14 @@ impl<R: Runtime> Link<R> {
         }
     }
 
-    /// Sends every byte of every part.
+    /// Sends every byte of every part. Those of a plain connection are lent: their memory may be free only later, within
+    /// the bound of [`Stream::lend`](ashlar_engine::runtime::Stream::lend).
     ///
     /// # Errors
     /// The connection is gone, or its peer too slow.
     pub(crate) async fn send(&self, parts: SendParts, deadline: Monotonic) -> Result<(), WireFault> {
         match self {
-            Self::Plain(stream) => Ok(stream.send(parts, deadline).await?),
+            Self::Plain(stream) => Ok(stream.lend(parts, deadline).await?),
             Self::Tls(stream) => Box::pin(stream.send(parts, deadline)).await,
         }
     }

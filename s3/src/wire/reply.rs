@@ -264,7 +264,8 @@ impl<R: Runtime> Reply<R> {
     }
 }
 
-/// The way out of one reply. A peer that takes it too slowly is cut: it holds memory that others wait for.
+/// The way out of one reply. A peer that takes it too slowly is cut: it holds memory that others wait for. What the
+/// socket has taken counts as sent, though its memory may be lent to it for longer: that much is bounded by the runtime.
 struct Outlet<'o, R: Runtime> {
     runtime: &'o R,
     link: &'o Link<R>,

@@ -2,6 +2,7 @@
 
 use super::super::contract::{CoreId, Monotonic, NetError, Runtime, TaskQueue, WallTime};
 use super::device::GlommioDevice;
+use super::loan::Lending;
 use super::net::{GlommioListener, Network};
 use super::nvme::Rings;
 use super::ring::{Ring, RingCounters};
@@ -31,6 +32,7 @@ pub(super) struct Core {
     pub(super) tasks: Rc<Tasks>,
     pub(super) arena: Arena,
     pub(super) reserve: Arena,
+    pub(super) lending: Rc<Lending>,
     pub(super) devices: Vec<GlommioDevice>,
     pub(super) foreground: ::glommio::TaskQueueHandle,
     pub(super) background: ::glommio::TaskQueueHandle,
@@ -262,7 +264,11 @@ impl Runtime for GlommioRuntime {
     }
 
     fn listen(&self, address: SocketAddr) -> Result<GlommioListener, NetError> {
-        let network = Network { ring: Rc::clone(&self.core.ring), timers: Rc::clone(&self.core.timers) };
+        let network = Network {
+            ring: Rc::clone(&self.core.ring),
+            timers: Rc::clone(&self.core.timers),
+            lending: Rc::clone(&self.core.lending),
+        };
         GlommioListener::bind(network, address)
     }
 }

@@ -3,6 +3,7 @@
 
 use super::super::contract::{SEND_PARTS_MAX, SendParts};
 use super::limits::ARRIVALS_MAX;
+use super::loan::{Lender, Loan};
 use crate::buffer::Buffer;
 use std::cell::RefCell;
 use std::collections::VecDeque;
@@ -39,6 +40,11 @@ pub(super) enum Held {
     Receive(Buffer, Rc<Socket>),
     /// The memory, the vectors and the socket of a send.
     Send(Box<SendState>),
+    /// What is left of a send that is done, and whose memory is lent: what has not gone.
+    Sent(Option<Box<SendState>>),
+    /// The memory of a send that is done. Not the socket: that closes when its owner lets go of it, whatever the peer
+    /// does.
+    Lent(Box<SendState>),
     /// The socket that is waited for.
     Watch(#[expect(dead_code, reason = "held until the kernel has finished with it")] Rc<Socket>),
     /// The listening socket of an accept that goes on until it is cancelled, and where its new
@@ -56,6 +62,8 @@ pub(super) enum Flow {
     On,
     /// Its owner does not keep up.
     Enough,
+    /// It is done, and has lent its memory.
+    Lent,
 }
 
 /// Sockets that were accepted and that nobody has asked for yet. Those that are left close with it.
@@ -91,14 +99,29 @@ impl Held {
     pub(super) fn pass_on(&self, result: i32) -> Flow {
         match self {
             Self::Accept(_, arrivals) => arrivals.add(result),
+            Self::Send(_) => Flow::Lent,
             Self::Nothing
             | Self::Buffer(_)
             | Self::Shared(_)
             | Self::Range(_)
             | Self::Receive(..)
-            | Self::Send(_)
+            | Self::Sent(_)
+            | Self::Lent(_)
             | Self::Watch(_) => unreachable!("such an operation completes once"),
         }
+    }
+
+    /// Of a send that is done with `result`: the memory that the kernel still reads, and what its owner goes on with.
+    pub(super) fn split(self, result: i32) -> (Self, Self) {
+        let Self::Send(state) = self else { unreachable!("only a send lends memory") };
+        let (lent, rest) = state.split(result);
+        (Self::Lent(lent), Self::Sent(rest))
+    }
+
+    /// The kernel has returned the memory before anyone asked for the send's result.
+    pub(super) fn end_loan(&mut self, usage: i32) {
+        let Self::Send(state) = self else { unreachable!("only a send lends memory") };
+        state.end_loan(usage);
     }
 
     /// Lets go of everything, and of what the result stands for, because nobody waits for it.
@@ -107,12 +130,14 @@ impl Held {
             Self::Accept(_, arrivals) => {
                 arrivals.add(result);
             }
+            Self::Lent(mut state) => state.end_loan(result),
             Self::Nothing
             | Self::Buffer(_)
             | Self::Shared(_)
             | Self::Range(_)
             | Self::Receive(..)
             | Self::Send(_)
+            | Self::Sent(_)
             | Self::Watch(_) => {}
         }
     }
@@ -128,8 +153,11 @@ fn adopt(fd: RawFd) -> OwnedFd {
 
 /// A send under way: the parts, how far it got, and the vectors that the kernel reads.
 pub(super) struct SendState {
-    socket: Rc<Socket>,
+    /// Until it is done.
+    socket: Option<Rc<Socket>>,
     parts: SendParts,
+    /// Where the memory is lent.
+    loan: Option<Loan>,
     /// The first part that has not gone wholly, and how much of it has.
     part: usize,
     offset: usize,
@@ -142,11 +170,41 @@ impl SendState {
         const EMPTY: libc::iovec = libc::iovec { iov_base: std::ptr::null_mut(), iov_len: 0 };
         // SAFETY: all-zero bytes are a valid `msghdr`: null pointers and zero lengths.
         let header = unsafe { std::mem::zeroed::<libc::msghdr>() };
-        Box::new(Self { socket, parts, part: 0, offset: 0, vectors: [EMPTY; SEND_PARTS_MAX], header })
+        Box::new(Self {
+            socket: Some(socket),
+            parts,
+            loan: None,
+            part: 0,
+            offset: 0,
+            vectors: [EMPTY; SEND_PARTS_MAX],
+            header,
+        })
     }
 
-    pub(super) fn socket(&self) -> &Rc<Socket> {
-        &self.socket
+    /// Has the memory lent from now on, if `lender` agrees, or else copied. Says which.
+    pub(super) fn borrow_from(&mut self, lender: &Rc<Lender>) -> bool {
+        self.loan = None;
+        self.loan = lender.lend(&self.parts);
+        self.loan.is_some()
+    }
+
+    /// What stays lent, and a send of what has not gone; of `result` bytes nothing was noted yet.
+    fn split(mut self: Box<Self>, result: i32) -> (Box<Self>, Option<Box<Self>>) {
+        self.advance(usize::try_from(result).unwrap_or(0));
+        let Some(socket) = self.socket.take() else { unreachable!("a send is done once") };
+        let left: SendParts = self.parts.iter().skip(self.part).cloned().collect();
+        if left.is_empty() {
+            return (self, None);
+        }
+        let mut rest = Self::new(socket, left);
+        rest.offset = self.offset;
+        (self, Some(rest))
+    }
+
+    /// The kernel has returned the memory, and says what it did with it.
+    fn end_loan(&mut self, usage: i32) {
+        let loan = self.loan.take();
+        loan.into_iter().for_each(|loan| loan.note(usage));
     }
 
     /// Points the header at what has not gone yet, and returns its address, or `None` when

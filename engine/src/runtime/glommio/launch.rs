@@ -5,8 +5,9 @@ use super::core::{Core, GlommioRuntime, Post};
 use super::device::GlommioDevice;
 use super::limits::{
     BACKGROUND_SHARES, CORES_MAX, DEVICES_MAX, FIXED_BUFFERS_MAX, FOREGROUND_SHARES, GLOMMIO_IO_MEMORY,
-    GLOMMIO_MEMLOCK_MIN, GLOMMIO_RING_DEPTH, PREEMPT_TIMER, PREPARE_STEP_BYTES,
+    GLOMMIO_MEMLOCK_MIN, GLOMMIO_RING_DEPTH, LENT_SHARE, PREEMPT_TIMER, PREPARE_STEP_BYTES,
 };
+use super::loan::Lending;
 use super::nvme::Rings;
 use super::open::OpenDevice;
 use super::ring::Ring;
@@ -339,6 +340,7 @@ where
         tasks,
         arena: arena_of(index),
         reserve: arena_of(index + 1),
+        lending: Lending::new(seat.regions[index].bytes().div_euclid(LENT_SHARE)),
         devices: GlommioDevice::all(&ring, &nvme, &seat.shared, seat.zeros),
         nvme,
         foreground,

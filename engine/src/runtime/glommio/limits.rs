@@ -22,10 +22,16 @@ pub(super) const COMPLETION_ENTRIES: u32 = 32_768;
 // Each operation and each cancellation completes exactly once, each other core's ring gets at most
 // one message of ours per turn, one message of all others together waits for us, and one poll
 // waits for signals. A listener completes once for each connection: those of a full backlog have
-// places here. So the completion ring overflows only if more come while they are accepted; then the
+// places here, and so have the second completions of sends that lend. So the completion ring overflows only if more come while they are accepted; then the
 // kernel keeps what has no place, for the next turn.
 const _: () = assert!(
-    SOCKET_OPERATIONS_MAX + DISK_OPERATIONS_MAX + CANCELS_IN_FLIGHT_MAX + CORES_MAX + 2 + BACKLOG_MAX
+    SOCKET_OPERATIONS_MAX
+        + DISK_OPERATIONS_MAX
+        + CANCELS_IN_FLIGHT_MAX
+        + CORES_MAX
+        + 2
+        + BACKLOG_MAX
+        + LOANS_MAX
         <= COMPLETION_ENTRIES as usize
 );
 
@@ -71,6 +77,20 @@ pub(super) const ARRIVALS_MAX: usize = 128;
 /// Pause before the next accept after the process ran out of file descriptors or the kernel out of
 /// memory: both pass only when someone else gives something back.
 pub(super) const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
+
+/// Bytes of one send from which on its memory is lent and not copied: below, to pin the pages and to be told costs more
+/// than a copy.
+pub(super) const LEND_BYTES_MIN: usize = 16 << 10;
+/// Part of a core's buffers for requests that may be lent to sockets whose sends are done, as a divisor. Those who
+/// wait for memory wait for peers only as far as this.
+pub(super) const LENT_SHARE: usize = 8;
+/// Memory that one connection may have lent, bytes: as much as Linux lets the send buffer of a socket grow, so that it
+/// is the peer's window that ends first.
+pub(super) const LENT_PER_CONNECTION_BYTES_MAX: usize = 4 << 20;
+/// Sends of one core whose memory is lent.
+pub(super) const LOANS_MAX: usize = 4096;
+/// Longest time that memory is lent to a peer that takes nothing: then the kernel gives the connection up.
+pub(super) const LENT_MAX: Duration = Duration::from_secs(60);
 
 /// Commands that one core has in flight through a ring of NVMe passthrough. The completion ring has as many
 /// entries, so it cannot overflow.

@@ -8,7 +8,7 @@
 //! Module order, top first: [`launch()`] starts the cores; `driver` turns the ring; `core` is the
 //! handle that tasks hold; `net` and `device` make operations; `operation` waits for them; `ring`
 //! carries them; `nvme` does the same for namespaces that are driven by commands; `slot` and `held` own what the kernel touches, `fixed` knows what is registered,
-//! `enter` what the kernel's errors mean;
+//! `loan` what is lent to sockets, `enter` what the kernel's errors mean;
 //! `task` counts what is runnable; `shared` is what all cores see; `machine` and `device_facts` say what
 //! there is and what is used of it; `timer`, `signal`, `open`, `probe`, `facts`, `warning`, `limits` stand alone.
 
@@ -22,6 +22,7 @@ mod fixed;
 mod held;
 mod launch;
 mod limits;
+mod loan;
 mod machine;
 mod net;
 mod nvme;

@@ -5,7 +5,8 @@
 
 use super::super::contract::{Listener, Monotonic, NetError, SendParts, Stream};
 use super::held::{Arrivals, Held, SendState, Socket};
-use super::limits::{ACCEPT_PAUSE, LISTEN_BACKLOG};
+use super::limits::{ACCEPT_PAUSE, LENT_MAX, LISTEN_BACKLOG};
+use super::loan::{Lender, Lending, is_local};
 use super::operation::Operation;
 use super::ring::{Kind, Ring};
 use super::timer::Timers;
@@ -15,7 +16,7 @@ use io_uring::{opcode, squeue, types};
 use rustix::io::Errno;
 use rustix::net::{AddressFamily, SocketFlags, SocketType, sockopt};
 use std::cell::RefCell;
-use std::future::{Future as _, poll_fn};
+use std::future::{Future, poll_fn};
 use std::net::SocketAddr;
 use std::ops::Range;
 use std::os::fd::OwnedFd;
@@ -28,6 +29,17 @@ use std::task::Poll;
 pub(super) struct Network {
     pub(super) ring: Rc<Ring>,
     pub(super) timers: Rc<Timers>,
+    pub(super) lending: Rc<Lending>,
+}
+
+/// To whom memory is lent.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum LendTo {
+    /// Peers on other machines: what stays on this one the kernel copies in any case.
+    Others,
+    /// Everyone, so that a test without a network can see it.
+    #[cfg(test)]
+    Everyone,
 }
 
 /// A listening socket of one core; the kernel spreads connections over all cores that listen on
@@ -44,6 +56,7 @@ pub struct GlommioListener {
     accepting: RefCell<Option<Operation>>,
     /// Whoever waits for the operation: one at a time, as only one is woken.
     turn: Limit,
+    lend_to: LendTo,
 }
 
 impl std::fmt::Debug for GlommioListener {
@@ -83,7 +96,13 @@ impl GlommioListener {
             arrivals: Rc::default(),
             accepting: RefCell::new(None),
             turn: Limit::new(1),
+            lend_to: LendTo::Others,
         })
+    }
+
+    #[cfg(test)]
+    pub(super) fn lend_to_everyone(&mut self) {
+        self.lend_to = LendTo::Everyone;
     }
 
     /// Has the kernel accept, if it does not yet.
@@ -127,7 +146,19 @@ impl GlommioListener {
         let peer = SocketAddr::try_from(rustix::net::getpeername(&fd).ok()??).ok()?;
         // An answer goes out when it is written; it never waits for the peer's acknowledgement.
         sockopt::set_tcp_nodelay(&fd, true).ok()?;
-        Some(GlommioStream { network: self.network.clone(), socket: Socket::new(fd), peer })
+        let own = SocketAddr::try_from(rustix::net::getsockname(&fd).ok()?).ok()?;
+        let may_lend = match self.lend_to {
+            LendTo::Others => !is_local(own.ip(), peer.ip()),
+            #[cfg(test)]
+            LendTo::Everyone => true,
+        };
+        if may_lend {
+            // Bounds how long a peer keeps memory that is lent to it, also when we have closed.
+            let patience = u32::try_from(LENT_MAX.as_millis()).unwrap_or(u32::MAX);
+            sockopt::set_tcp_user_timeout(&fd, patience).ok()?;
+        }
+        let lender = Lender::new(&self.network.lending, may_lend);
+        Some(GlommioStream { network: self.network.clone(), socket: Socket::new(fd), peer, lender })
     }
 }
 
@@ -179,6 +210,7 @@ pub struct GlommioStream {
     network: Network,
     socket: Rc<Socket>,
     peer: SocketAddr,
+    lender: Rc<Lender>,
 }
 
 impl std::fmt::Debug for GlommioStream {
@@ -210,6 +242,78 @@ impl GlommioStream {
         };
         (result, held, late)
     }
+
+    /// Sends what is left of `state`, from memory that `lender` lends, if there is one that does.
+    async fn send_from(
+        &self,
+        mut state: Box<SendState>,
+        lender: Option<&Rc<Lender>>,
+        deadline: Monotonic,
+    ) -> Result<(), NetError> {
+        while let Some(header) = state.aim() {
+            let is_lent = lender.is_some_and(|lender| state.borrow_from(lender));
+            let entry = send_entry(types::Fd(self.socket.raw()), header, is_lent);
+            let (result, held, late) = self.run(entry, Held::Send(state), deadline).await;
+            let is_refused = is_lent && is_refused(result);
+            if is_refused {
+                self.lender.stop();
+            }
+            let sent = if is_refused { Ok(0) } else { moved(result, late) };
+            state = match held {
+                Held::Send(mut returned) => {
+                    returned.advance(sent?);
+                    returned
+                }
+                // What is lent was counted when it was left behind.
+                Held::Sent(rest) => match (sent?, rest) {
+                    (_, None) => return Ok(()),
+                    (_, Some(rest)) => rest,
+                },
+                Held::Nothing
+                | Held::Buffer(_)
+                | Held::Shared(_)
+                | Held::Range(_)
+                | Held::Receive(..)
+                | Held::Lent(_)
+                | Held::Watch(_)
+                | Held::Accept(..) => unreachable!("an operation returns what it was given"),
+            };
+            if late && state.aim().is_some() {
+                return Err(NetError::TimedOut);
+            }
+        }
+        Ok(())
+    }
+
+    /// Where this connection's memory is lent.
+    #[cfg(test)]
+    pub(super) fn lender(&self) -> &Rc<Lender> {
+        &self.lender
+    }
+
+    #[cfg(test)]
+    pub(super) fn socket(&self) -> &Rc<Socket> {
+        &self.socket
+    }
+}
+
+/// The entry of one send. WAITALL: the kernel goes on by itself after a part of it went; NOSIGNAL: a peer that has left is
+/// an error and not SIGPIPE.
+fn send_entry(fd: types::Fd, header: *const libc::msghdr, is_lent: bool) -> squeue::Entry {
+    let flags = u32::try_from(libc::MSG_NOSIGNAL | libc::MSG_WAITALL).unwrap_or(0);
+    if is_lent {
+        opcode::SendMsgZc::new(fd, header).flags(flags).ioprio(REPORT_USAGE).build()
+    } else {
+        opcode::SendMsg::new(fd, header).flags(flags).build()
+    }
+}
+
+/// Has the kernel say whether it copied (`IORING_SEND_ZC_REPORT_USAGE`, Linux 6.2).
+const REPORT_USAGE: u16 = 1 << 3;
+
+/// The kernel, the socket's family or the limit of locked memory does not allow that memory is lent.
+fn is_refused(result: i32) -> bool {
+    [libc::EINVAL, libc::EOPNOTSUPP, libc::ENOBUFS, libc::ENOMEM].contains(&result.saturating_neg())
 }
 
 /// What a socket operation moved, or why it did not.
@@ -251,23 +355,13 @@ impl Stream for GlommioStream {
         (moved(result, late), buffer)
     }
 
-    async fn send(&self, parts: SendParts, deadline: Monotonic) -> Result<(), NetError> {
-        let mut state = SendState::new(Rc::clone(&self.socket), parts);
-        while let Some(header) = state.aim() {
-            let fd = types::Fd(state.socket().raw());
-            // WAITALL: the kernel goes on by itself after a part of it went; NOSIGNAL: a peer that
-            // has left is an error and not SIGPIPE.
-            let flags = u32::try_from(libc::MSG_NOSIGNAL | libc::MSG_WAITALL).unwrap_or(0);
-            let entry = opcode::SendMsg::new(fd, header).flags(flags).build();
-            let (result, held, late) = self.run(entry, Held::Send(state), deadline).await;
-            let Held::Send(returned) = held else { unreachable!("an operation returns what it was given") };
-            state = returned;
-            state.advance(moved(result, late)?);
-            if late && state.aim().is_some() {
-                return Err(NetError::TimedOut);
-            }
-        }
-        Ok(())
+    // The parts go where they are needed at once: the futures would only carry them about.
+    fn send(&self, parts: SendParts, deadline: Monotonic) -> impl Future<Output = Result<(), NetError>> {
+        self.send_from(SendState::new(Rc::clone(&self.socket), parts), None, deadline)
+    }
+
+    fn lend(&self, parts: SendParts, deadline: Monotonic) -> impl Future<Output = Result<(), NetError>> {
+        self.send_from(SendState::new(Rc::clone(&self.socket), parts), Some(&self.lender), deadline)
     }
 
     fn peer(&self) -> SocketAddr {

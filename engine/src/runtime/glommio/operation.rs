@@ -11,7 +11,8 @@ use std::rc::Rc;
 use std::task::{Context, Poll};
 
 /// One operation under way. Dropping it leaves its resources to the kernel until the last
-/// completion; a socket operation is cancelled then, a device transfer runs out.
+/// completion; a socket operation is cancelled then, a device transfer runs out. It resolves when the
+/// operation is done, and memory that was lent stays in the slot.
 pub(super) struct Operation {
     ring: Rc<Ring>,
     token: Token,

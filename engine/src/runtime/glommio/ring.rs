@@ -48,6 +48,8 @@ pub struct RingCounters {
     pub blocks: u64,
     /// Completions taken.
     pub completions: u64,
+    /// Sends of which the kernel read the memory itself.
+    pub lent: u64,
 }
 
 /// See the module's head.
@@ -232,7 +234,14 @@ impl Ring {
         self.slots.borrow().in_flight()
     }
 
-    /// True when nothing waits to be submitted.
+    /// Sends that are done, but for memory that the kernel still reads.
+    #[cfg(test)]
+    pub(super) fn lent(&self) -> usize {
+        self.slots.borrow().lent()
+    }
+
+    /// True when nothing waits to be submitted, and nothing has to be finished. Memory that is lent does not count:
+    /// a peer may keep it for long, and it stays mapped for as long as the process lives.
     pub(super) fn is_drained(&self) -> bool {
         self.queued.borrow().is_empty() && self.in_flight() == 0
     }
@@ -269,12 +278,12 @@ impl Ring {
     }
 
     /// For the operation's future: its result, when it is there.
-    pub(super) fn poll_slot(&self, token: Token, context: &Context<'_>) -> Poll<(i32, Held, Places)> {
+    pub(super) fn poll_slot(&self, token: Token, context: &Context<'_>) -> Poll<(i32, Held, Option<Places>)> {
         self.slots.borrow_mut().poll(token, context)
     }
 
     /// For the operation's future: nobody waits any more; see [`SlotTable::orphan`].
-    pub(super) fn orphan_slot(&self, token: Token) -> Option<(i32, Held, Places)> {
+    pub(super) fn orphan_slot(&self, token: Token) -> Option<(i32, Held, Option<Places>)> {
         self.slots.borrow_mut().orphan(token)
     }
 
@@ -375,8 +384,10 @@ impl Ring {
         let result = completion.result();
         if cqueue::more(completion.flags()) {
             let (after, flow) = self.slots.borrow_mut().pass_on(token, result);
-            if flow == Flow::Enough {
-                self.want_cancel(token);
+            match flow {
+                Flow::On => {}
+                Flow::Enough => self.want_cancel(token),
+                Flow::Lent => self.count(|counters| counters.lent += 1),
             }
             return after.finish(result);
         }

@@ -1,8 +1,10 @@
 //! The table of operations in flight. A slot is free, in flight, done (its result waits to be
 //! taken) or orphaned (nobody waits; its resources are let go when the kernel is finished).
 //!
-//! Most operations complete once. One that completes several times stays in flight until the last
-//! time; what each earlier completion brings is given to what the slot holds.
+//! Most operations complete once. One that accepts stays in flight until its last completion; what
+//! each earlier one brings is given to what the slot holds. One that lends memory is done with its
+//! first completion, and its slot is then lent: it holds the memory, and nothing else, until the
+//! second.
 
 use super::held::{Flow, Held};
 use crate::sync::Permit;
@@ -44,19 +46,26 @@ enum State {
     InFlight(Option<Waker>),
     Done(i32),
     Orphan,
+    /// As done, but the kernel still reads the memory.
+    DoneLent(i32),
+    /// Nobody has a token any more, but the kernel still reads the memory.
+    Lent,
 }
 
 struct Slot {
     generation: u32,
     state: State,
-    content: Option<(Held, Places)>,
+    content: Option<Content>,
 }
+
+/// What an operation holds, and its places as long as it is not done.
+type Content = (Held, Option<Places>);
 
 /// What is left to do after a completion, outside of the table's borrow.
 pub(super) enum After {
     Nothing,
     Wake(Waker),
-    Abandon(Held, Places),
+    Abandon(Held, Option<Places>),
 }
 
 impl After {
@@ -73,7 +82,7 @@ impl After {
     }
 }
 
-/// The slots. Grows to the most that were ever in flight, which the limits bound.
+/// The slots. Grows to the most that were ever in flight or lent, which the limits bound.
 #[derive(Default)]
 pub(super) struct SlotTable {
     slots: Vec<Slot>,
@@ -82,9 +91,16 @@ pub(super) struct SlotTable {
 }
 
 impl SlotTable {
-    /// Operations the kernel has not finished.
+    /// Operations the kernel has not finished. One of which it only still reads the memory is none.
     pub(super) fn in_flight(&self) -> usize {
         self.in_flight
+    }
+
+    /// Operations that are done, but for memory that the kernel still reads.
+    #[cfg(test)]
+    pub(super) fn lent(&self) -> usize {
+        let is_lent = |slot: &&Slot| matches!(slot.state, State::DoneLent(_) | State::Lent);
+        self.slots.iter().filter(is_lent).count()
     }
 
     pub(super) fn occupy(&mut self, held: Held, places: Places) -> Token {
@@ -96,7 +112,7 @@ impl SlotTable {
         assert!(matches!(slot.state, State::Free), "an occupied slot is not on the free list");
         slot.generation = slot.generation.wrapping_add(1).max(1);
         slot.state = State::InFlight(None);
-        slot.content = Some((held, places));
+        slot.content = Some((held, Some(places)));
         self.in_flight += 1;
         Token { index, generation: slot.generation }
     }
@@ -107,7 +123,7 @@ impl SlotTable {
         slot
     }
 
-    fn release(&mut self, token: Token) -> (Held, Places) {
+    fn release(&mut self, token: Token) -> Content {
         let slot = self.slot(token);
         slot.state = State::Free;
         let Some(content) = slot.content.take() else { unreachable!("an occupied slot has content") };
@@ -115,69 +131,116 @@ impl SlotTable {
         content
     }
 
-    /// Notes a completion after which more will come: whoever owns the operation is told, the slot stays as it is.
-    /// Says also whether the owner has enough for now.
+    /// Leaves the memory in the slot. Gives the rest to whoever takes the result.
+    fn leave_lent(&mut self, token: Token, result: i32) -> Content {
+        let slot = self.slot(token);
+        slot.state = State::Lent;
+        let Some((held, places)) = slot.content.take() else { unreachable!("an occupied slot has content") };
+        let (kept, given) = held.split(result);
+        slot.content = Some((kept, None));
+        (given, places)
+    }
+
+    /// Notes a completion after which more will come: whoever owns the operation is told. Says also whether the owner
+    /// has enough for now.
     pub(super) fn pass_on(&mut self, token: Token, result: i32) -> (After, Flow) {
         let slot = self.slot(token);
         let Some((held, _)) = &slot.content else { unreachable!("an occupied slot has content") };
         let flow = held.pass_on(result);
+        if flow == Flow::Lent {
+            return (self.complete_lent(token, result), flow);
+        }
         match &mut slot.state {
             State::InFlight(waker) => (waker.take().map_or(After::Nothing, After::Wake), flow),
             State::Orphan => (After::Nothing, flow),
-            State::Free | State::Done(_) => unreachable!("nothing comes after the last completion"),
+            State::Free | State::Done(_) | State::DoneLent(_) | State::Lent => {
+                unreachable!("nothing comes after the last completion")
+            }
+        }
+    }
+
+    /// Notes that an operation is done, but for its memory.
+    fn complete_lent(&mut self, token: Token, result: i32) -> After {
+        self.in_flight -= 1;
+        let slot = self.slot(token);
+        match std::mem::replace(&mut slot.state, State::DoneLent(result)) {
+            State::InFlight(waker) => waker.map_or(After::Nothing, After::Wake),
+            State::Orphan => {
+                let (given, places) = self.leave_lent(token, result);
+                After::Abandon(given, places)
+            }
+            State::Free | State::Done(_) | State::DoneLent(_) | State::Lent => {
+                unreachable!("an operation is done once")
+            }
         }
     }
 
     /// Notes the last completion.
     pub(super) fn complete(&mut self, token: Token, result: i32) -> After {
-        self.in_flight -= 1;
         let slot = self.slot(token);
         match std::mem::replace(&mut slot.state, State::Done(result)) {
-            State::InFlight(waker) => waker.map_or(After::Nothing, After::Wake),
+            State::InFlight(waker) => {
+                self.in_flight -= 1;
+                waker.map_or(After::Nothing, After::Wake)
+            }
             State::Orphan => {
+                self.in_flight -= 1;
                 let (held, places) = self.release(token);
                 After::Abandon(held, places)
             }
-            State::Free | State::Done(_) => unreachable!("an operation completes once"),
+            State::DoneLent(done) => {
+                slot.state = State::Done(done);
+                if let Some((held, _)) = &mut slot.content {
+                    held.end_loan(result);
+                }
+                After::Nothing
+            }
+            State::Lent => {
+                let (held, places) = self.release(token);
+                After::Abandon(held, places)
+            }
+            State::Free | State::Done(_) => unreachable!("an operation completes for the last time once"),
         }
     }
 
     /// The result, when it is there.
-    pub(super) fn poll(&mut self, token: Token, context: &Context<'_>) -> Poll<(i32, Held, Places)> {
+    pub(super) fn poll(&mut self, token: Token, context: &Context<'_>) -> Poll<(i32, Held, Option<Places>)> {
         let slot = self.slot(token);
-        match &mut slot.state {
-            State::Done(result) => {
+        let (result, (held, places)) = match &mut slot.state {
+            State::Done(result) => (*result, self.release(token)),
+            State::DoneLent(result) => {
                 let result = *result;
-                let (held, places) = self.release(token);
-                Poll::Ready((result, held, places))
+                (result, self.leave_lent(token, result))
             }
             State::InFlight(waker) => {
                 match waker {
                     Some(waker) => waker.clone_from(context.waker()),
                     None => *waker = Some(context.waker().clone()),
                 }
-                Poll::Pending
+                return Poll::Pending;
             }
-            State::Free | State::Orphan => unreachable!("only the owner of a token polls it"),
-        }
+            State::Free | State::Orphan | State::Lent => unreachable!("only the owner of a token polls it"),
+        };
+        Poll::Ready((result, held, places))
     }
 
     /// The owner goes away. Returns what to let go at once, or nothing while the kernel is not
     /// finished with it.
-    pub(super) fn orphan(&mut self, token: Token) -> Option<(i32, Held, Places)> {
+    pub(super) fn orphan(&mut self, token: Token) -> Option<(i32, Held, Option<Places>)> {
         let slot = self.slot(token);
-        match &slot.state {
-            State::Done(result) => {
+        let (result, (held, places)) = match &slot.state {
+            State::Done(result) => (*result, self.release(token)),
+            State::DoneLent(result) => {
                 let result = *result;
-                let (held, places) = self.release(token);
-                Some((result, held, places))
+                (result, self.leave_lent(token, result))
             }
             State::InFlight(_) => {
                 slot.state = State::Orphan;
-                None
+                return None;
             }
-            State::Free | State::Orphan => unreachable!("an owner goes away once"),
-        }
+            State::Free | State::Orphan | State::Lent => unreachable!("an owner goes away once"),
+        };
+        Some((result, held, places))
     }
 
     /// True while the kernel works on this very operation.

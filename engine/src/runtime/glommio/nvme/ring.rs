@@ -113,11 +113,11 @@ impl NvmeRing {
         token
     }
 
-    pub(super) fn poll_slot(&self, token: Token, context: &Context<'_>) -> Poll<(i32, Held, Places)> {
+    pub(super) fn poll_slot(&self, token: Token, context: &Context<'_>) -> Poll<(i32, Held, Option<Places>)> {
         self.slots.borrow_mut().poll(token, context)
     }
 
-    pub(super) fn orphan_slot(&self, token: Token) -> Option<(i32, Held, Places)> {
+    pub(super) fn orphan_slot(&self, token: Token) -> Option<(i32, Held, Option<Places>)> {
         self.slots.borrow_mut().orphan(token)
     }
 

@@ -1,6 +1,7 @@
 //! The real back-end on the machine it is built on: real threads, files and sockets.
 
 mod disk;
+mod lending;
 mod lifecycle;
 mod network;
 mod scheduling;

@@ -4,7 +4,7 @@
 //! after all of them.
 
 use super::plan::LinkPlan;
-use crate::runtime::contract::{Monotonic, NetError};
+use crate::runtime::contract::{Monotonic, NetError, SendParts};
 use crate::runtime::sim::random::Pick;
 use crate::runtime::sim::timeline::Action;
 use crate::runtime::sim::world::{Mark, World};
@@ -150,6 +150,14 @@ impl Link {
         } else {
             self.finish(end);
         }
+    }
+
+    /// Holds what `end` has sent until about when it has arrived and the sender has heard of it.
+    pub(crate) fn keep(&self, end: usize, parts: Box<SendParts>) {
+        let back = self.world.network.borrow_mut().between(*self.plan.delay.start(), *self.plan.delay.end());
+        let arrived = self.world.now().0.max(self.pipes[end].not_before.get());
+        let action = Action::Run(Box::new(move || drop(parts)));
+        self.world.timeline.plan(Monotonic(arrived.saturating_add(back)), action);
     }
 
     fn piece(&self, bytes: usize) -> usize {

@@ -87,6 +87,13 @@ impl Stream for SimStream {
         Ok(())
     }
 
+    async fn lend(&self, parts: SendParts, deadline: Monotonic) -> Result<(), NetError> {
+        let kept = Box::new(parts.clone());
+        let sent = self.send(parts, deadline).await;
+        self.link.keep(self.end, kept);
+        sent
+    }
+
     fn peer(&self) -> SocketAddr {
         self.peer
     }

@@ -154,6 +154,35 @@ fn a_sender_waits_for_a_slow_reader_until_its_deadline() {
 }
 
 #[test]
+fn what_was_lent_comes_back_when_it_has_arrived() {
+    let sim = Sim::new(config(0, &disk()));
+    sim.client(|runtime| async move {
+        let stream = runtime.net().connect(address()).await.unwrap();
+        assert_eq!(stream.receive_all(NEVER).await.unwrap(), vec![7; 8192]);
+    });
+    let outcome = sim.run(|runtime| async move {
+        let listener = runtime.listen(address()).unwrap();
+        let stream = listener.accept().await.unwrap();
+        let all = runtime.arena().available();
+        let part = || {
+            let mut buffer = runtime.arena().try_take(4096).unwrap();
+            buffer.bytes_mut().fill(7);
+            SendParts::from_iter([BufferSlice::of(buffer, 0..4096)])
+        };
+        stream.send(part(), NEVER).await.unwrap();
+        assert_eq!(runtime.arena().available(), all, "a send leaves nothing behind");
+        stream.lend(part(), NEVER).await.unwrap();
+        assert_eq!(runtime.arena().available(), all - 4096);
+        drop(stream);
+        assert_eq!(runtime.arena().available(), all - 4096, "closing does not take it back");
+        runtime.sleep(Duration::from_millis(5)).await;
+        assert_eq!(runtime.arena().available(), all);
+    });
+    outcome.assert_finished();
+    assert_eq!(sim.leaked_bytes(), 0);
+}
+
+#[test]
 fn a_planned_reset_breaks_the_connection_for_both() {
     let broken = Rc::new(Cell::new(0));
     let sim = Sim::new(config(0, &disk()));
