@@ -49,10 +49,7 @@ pub(super) enum Held {
     Watch(#[expect(dead_code, reason = "held until the kernel has finished with it")] Rc<Socket>),
     /// The listening socket of an accept that goes on until it is cancelled, and where its new
     /// descriptors go.
-    Accept(
-        #[expect(dead_code, reason = "held until the kernel has finished with it")] Rc<Socket>,
-        Rc<Arrivals>,
-    ),
+    Accept(Rc<Socket>, Rc<Arrivals>),
 }
 
 /// Whether an operation that completes several times should go on.
@@ -127,8 +124,10 @@ impl Held {
     /// Lets go of everything, and of what the result stands for, because nobody waits for it.
     pub(super) fn abandon(self, result: i32) {
         match self {
-            Self::Accept(_, arrivals) => {
+            Self::Accept(listener, arrivals) => {
                 arrivals.add(result);
+                // Before those that it let in: who sees its connection close finds nobody listening.
+                drop(listener);
             }
             Self::Lent(mut state) => state.end_loan(result),
             Self::Nothing

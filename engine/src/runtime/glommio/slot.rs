@@ -250,3 +250,102 @@ impl SlotTable {
         })
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::held::{SendState, Socket};
+    use super::super::loan::{Lender, Lending};
+    use super::*;
+    use crate::buffer::{Arena, BufferSlice, Region};
+    use crate::runtime::contract::SendParts;
+    use crate::sync::Limit;
+    use futures_util::FutureExt as _;
+    use futures_util::task::noop_waker;
+    use std::rc::Rc;
+
+    const BYTES: i32 = 64 << 10;
+
+    /// An operation that lends, all that it was made of, and a limit of one operation.
+    struct Fixture {
+        slots: SlotTable,
+        token: Token,
+        arena: Arena,
+        socket: Rc<Socket>,
+        lender: Rc<Lender>,
+        limit: Limit,
+    }
+
+    fn lending() -> Fixture {
+        let arena = Arena::new(Region::allocate(2 << 20).unwrap(), 0);
+        let (end, _other) = std::os::unix::net::UnixStream::pair().unwrap();
+        let socket = Socket::new(end.into());
+        let lender = Lender::new(&Lending::new(1 << 20), true);
+        let whole = 0..usize::try_from(BYTES).unwrap();
+        let parts = SendParts::from_iter([BufferSlice::of(arena.try_take(whole.len()).unwrap(), whole)]);
+        let mut state = SendState::new(Rc::clone(&socket), parts);
+        assert!(state.borrow_from(&lender));
+        let limit = Limit::new(1);
+        let places = Places { ring: limit.enter().now_or_never().unwrap(), device: None };
+        let mut slots = SlotTable::default();
+        let token = slots.occupy(Held::Send(state), places);
+        Fixture { slots, token, arena, socket, lender, limit }
+    }
+
+    #[test]
+    fn a_send_that_is_done_leaves_its_memory_and_nothing_else() {
+        let Fixture { mut slots, token, arena, socket, lender, limit } = lending();
+        let (after, flow) = slots.pass_on(token, BYTES - 10);
+        after.finish(BYTES - 10);
+        assert_eq!((flow, slots.in_flight(), slots.lent()), (Flow::Lent, 0, 1));
+        let polled = slots.poll(token, &Context::from_waker(&noop_waker()));
+        let Poll::Ready((result, Held::Sent(Some(mut rest)), places)) = polled else { panic!("it is done") };
+        assert_eq!(result, BYTES - 10);
+        assert!(rest.aim().is_some());
+        drop((rest, places));
+        assert!(limit.enter().now_or_never().is_some(), "the next one may begin");
+        assert_eq!(Rc::strong_count(&socket), 1);
+        assert!(!slots.is_in_flight(token), "there is nothing to cancel");
+        assert!(arena.available() < arena.capacity());
+        slots.complete(token, 0).finish(0);
+        assert_eq!((arena.available(), lender.lent(), slots.lent()), (arena.capacity(), 0, 0));
+        assert!(lender.is_useful());
+    }
+
+    #[test]
+    fn memory_that_is_back_before_anyone_asks_is_noted() {
+        let Fixture { mut slots, token, arena, lender, .. } = lending();
+        slots.pass_on(token, BYTES).0.finish(BYTES);
+        slots.complete(token, i32::MIN).finish(i32::MIN);
+        assert!(!lender.is_useful(), "the kernel copied");
+        let polled = slots.poll(token, &Context::from_waker(&noop_waker()));
+        let Poll::Ready((result, Held::Send(state), Some(_places))) = polled else { panic!("it is done") };
+        assert_eq!(result, BYTES);
+        drop(state);
+        assert_eq!((arena.available(), lender.lent()), (arena.capacity(), 0));
+    }
+
+    #[test]
+    fn an_orphan_that_lends_keeps_its_memory_only() {
+        let Fixture { mut slots, token, arena, socket, lender, limit } = lending();
+        assert!(slots.orphan(token).is_none());
+        slots.pass_on(token, -libc::ECANCELED).0.finish(-libc::ECANCELED);
+        assert_eq!(Rc::strong_count(&socket), 1);
+        assert!(limit.enter().now_or_never().is_some());
+        assert!(arena.available() < arena.capacity());
+        slots.complete(token, i32::MIN).finish(i32::MIN);
+        assert_eq!((arena.available(), lender.lent()), (arena.capacity(), 0));
+        assert!(!lender.is_useful());
+    }
+
+    #[test]
+    fn an_owner_that_leaves_when_it_is_done_leaves_the_memory() {
+        let Fixture { mut slots, token, arena, socket, .. } = lending();
+        slots.pass_on(token, BYTES).0.finish(BYTES);
+        let Some((_, held, places)) = slots.orphan(token) else { panic!("it was done") };
+        drop((held, places));
+        assert_eq!(Rc::strong_count(&socket), 1);
+        assert!(arena.available() < arena.capacity());
+        slots.complete(token, 0).finish(0);
+        assert_eq!(arena.available(), arena.capacity());
+    }
+}

@@ -5,6 +5,7 @@ use super::super::super::contract::{
     Listener as _, Monotonic, NetError, Runtime as _, SendParts, Stream as _,
 };
 use super::super::held::{Held, SendState};
+use super::super::limits::LENT_PER_CONNECTION_BYTES_MAX;
 use super::super::operation::Operation;
 use super::super::ring::Kind;
 use super::super::{GlommioListener, GlommioRuntime, GlommioStream};
@@ -18,7 +19,8 @@ use std::io::{Read as _, Write as _};
 use std::net::{SocketAddr, TcpStream};
 use std::os::fd::BorrowedFd;
 use std::rc::Rc;
-use std::sync::mpsc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, mpsc};
 use std::time::Duration;
 
 const NEVER: Monotonic = Monotonic(u64::MAX);
@@ -67,6 +69,26 @@ fn serve_by<S, F>(
         // A client that has heard enough is gone.
         let _told = ended.send(());
     });
+}
+
+/// Lets the client read when the server has seen what it wanted to see.
+#[derive(Debug, Clone, Default)]
+struct Gate(Arc<AtomicBool>);
+
+impl Gate {
+    fn open(&self) {
+        self.0.store(true, Ordering::SeqCst);
+    }
+
+    fn wait(&self) {
+        for _millisecond in 0..20_000 {
+            if self.0.load(Ordering::SeqCst) {
+                return;
+            }
+            std::thread::park_timeout(Duration::from_millis(1));
+        }
+        panic!("the server never came so far");
+    }
 }
 
 /// Parts of these lengths; byte `n` of all is `n % 251`.
@@ -223,15 +245,21 @@ async fn lend_until_held(runtime: &GlommioRuntime, stream: &GlommioStream) {
 
 #[test]
 fn a_dropped_stream_closes_though_its_memory_is_lent() {
-    let server = |runtime: GlommioRuntime, stream: GlommioStream| async move {
-        lend_until_held(&runtime, &stream).await;
-        assert!(stream.lender().lent() > 0);
-        assert!(runtime.arena().available() < runtime.arena().capacity());
-        drop(stream);
-        all_back(&runtime).await;
+    let gate = Gate::default();
+    let closed = gate.clone();
+    let server = move |runtime: GlommioRuntime, stream: GlommioStream| {
+        let closed = closed.clone();
+        async move {
+            lend_until_held(&runtime, &stream).await;
+            assert!(stream.lender().lent() > 0);
+            assert!(runtime.arena().available() < runtime.arena().capacity());
+            drop(stream);
+            closed.open();
+            all_back(&runtime).await;
+        }
     };
     serve(server, |mut socket, _| {
-        std::thread::park_timeout(Duration::from_millis(500));
+        gate.wait();
         let mut received = Vec::new();
         let end = socket.read_to_end(&mut received).unwrap();
         assert!(end.is_multiple_of(251 << 10), "{end}: every send arrives whole, and then the end");
@@ -242,47 +270,59 @@ fn a_dropped_stream_closes_though_its_memory_is_lent() {
 
 #[test]
 fn a_send_that_nobody_waits_for_gives_everything_back() {
-    let server = |runtime: GlommioRuntime, stream: GlommioStream| async move {
-        let in_flight = runtime.core.ring.in_flight();
-        lend_until_held(&runtime, &stream).await;
-        // These do not fit any more: each is dropped in the middle, at once or when the kernel has seen it.
-        for _send in 0..4 {
-            stream.lender().try_again();
-            let mut send = Box::pin(stream.lend(parts(&runtime, &[MIB, 300]), NEVER));
-            assert!(poll_immediate(&mut send).await.is_none());
-            drop(send);
-            let mut send = Box::pin(stream.lend(parts(&runtime, &[MIB]), NEVER));
-            assert!(poll_immediate(&mut send).await.is_none());
-            runtime.sleep(Duration::from_millis(5)).await;
-            drop(send);
+    let gate = Gate::default();
+    let closed = gate.clone();
+    let server = move |runtime: GlommioRuntime, stream: GlommioStream| {
+        let closed = closed.clone();
+        async move {
+            let in_flight = runtime.core.ring.in_flight();
+            lend_until_held(&runtime, &stream).await;
+            // These do not fit any more: each is dropped in the middle, at once or when the kernel has seen it.
+            for _send in 0..4 {
+                stream.lender().try_again();
+                let mut send = Box::pin(stream.lend(parts(&runtime, &[MIB, 300]), NEVER));
+                assert!(poll_immediate(&mut send).await.is_none());
+                drop(send);
+                let mut send = Box::pin(stream.lend(parts(&runtime, &[MIB]), NEVER));
+                assert!(poll_immediate(&mut send).await.is_none());
+                runtime.sleep(Duration::from_millis(5)).await;
+                drop(send);
+            }
+            drop(stream);
+            closed.open();
+            all_back(&runtime).await;
+            assert_eq!(runtime.core.ring.in_flight(), in_flight);
         }
-        drop(stream);
-        all_back(&runtime).await;
-        assert_eq!(runtime.core.ring.in_flight(), in_flight);
     };
     serve(server, |mut socket, _| {
-        std::thread::park_timeout(Duration::from_millis(500));
+        gate.wait();
         let _until_closed = socket.read_to_end(&mut Vec::new());
     });
 }
 
 #[test]
 fn a_late_send_is_a_late_send_and_what_is_lent_stays_bounded() {
-    let server = |runtime: GlommioRuntime, stream: GlommioStream| async move {
-        let error = loop {
-            stream.lender().try_again();
-            let soon = runtime.now().after(Duration::from_millis(50));
-            if let Err(error) = stream.lend(parts(&runtime, &[512 << 10, 512 << 10]), soon).await {
-                break error;
-            }
-        };
-        assert_eq!(error, NetError::TimedOut);
-        assert!(stream.lender().lent() <= 4 * MIB);
-        drop(stream);
-        all_back(&runtime).await;
+    let gate = Gate::default();
+    let closed = gate.clone();
+    let server = move |runtime: GlommioRuntime, stream: GlommioStream| {
+        let closed = closed.clone();
+        async move {
+            let error = loop {
+                stream.lender().try_again();
+                let soon = runtime.now().after(Duration::from_millis(50));
+                if let Err(error) = stream.lend(parts(&runtime, &[512 << 10, 512 << 10]), soon).await {
+                    break error;
+                }
+                assert!(stream.lender().lent() <= LENT_PER_CONNECTION_BYTES_MAX);
+            };
+            assert_eq!(error, NetError::TimedOut);
+            drop(stream);
+            closed.open();
+            all_back(&runtime).await;
+        }
     };
     serve(server, |mut socket, _| {
-        std::thread::park_timeout(Duration::from_millis(500));
+        gate.wait();
         let _until_closed = socket.read_to_end(&mut Vec::new());
     });
 }

@@ -14,7 +14,7 @@ use std::io::{Read as _, Write as _};
 use std::net::{SocketAddr, TcpStream};
 use std::pin::pin;
 use std::rc::Rc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, mpsc};
 use std::time::Duration;
 
@@ -321,38 +321,48 @@ where
 #[test]
 fn who_comes_while_nobody_waits_is_accepted_up_to_a_bound() {
     const MORE: usize = 40;
+    /// How many have connected, and whether more may.
+    static CONNECTED: AtomicUsize = AtomicUsize::new(0);
+    static MAY: AtomicBool = AtomicBool::new(false);
     let server = |runtime: GlommioRuntime, listener: GlommioListener| async move {
-        // Somebody waits once: from then on the kernel accepts.
-        assert!(poll_immediate(pin!(listener.accept())).await.is_none());
-        let settled = async |least: usize| {
-            while listener.unclaimed() < least {
+        let until = async |is_so: &dyn Fn() -> bool| {
+            while !is_so() {
                 runtime.sleep(Duration::from_millis(1)).await;
             }
-            runtime.sleep(Duration::from_millis(50)).await;
-            listener.unclaimed()
+            // Time for what must not happen.
+            runtime.sleep(Duration::from_millis(20)).await;
         };
-        let early = settled(ARRIVALS_MAX).await;
-        assert!(early < ARRIVALS_MAX + MORE, "{early}: what comes later waits in the kernel");
+        // Somebody waits once: from then on the kernel accepts.
+        assert!(poll_immediate(pin!(listener.accept())).await.is_none());
+        until(&|| listener.unclaimed() == ARRIVALS_MAX).await;
+        MAY.store(true, Ordering::SeqCst);
+        until(&|| CONNECTED.load(Ordering::SeqCst) == ARRIVALS_MAX + MORE).await;
+        assert_eq!(listener.unclaimed(), ARRIVALS_MAX, "the kernel keeps who came later");
         let mut streams = Vec::new();
         for _connection in 0..ARRIVALS_MAX + MORE {
             streams.push(listener.accept().await.unwrap());
         }
         assert_eq!(listener.unclaimed(), 0);
-        // It went on accepting after all were claimed.
         for stream in &streams {
             send_byte(&runtime, stream).await;
         }
-        assert_eq!(streams.len(), ARRIVALS_MAX + MORE);
         let mut ports: Vec<u16> = streams.iter().map(|stream| stream.peer().port()).collect();
         ports.sort_unstable();
         ports.dedup();
         assert_eq!(ports.len(), streams.len(), "each was handed out once");
     };
     listen(server, |address| {
-        let connect = || TcpStream::connect(address).unwrap();
-        let mut sockets: Vec<TcpStream> = (0..ARRIVALS_MAX).map(|_| connect()).collect();
-        std::thread::park_timeout(Duration::from_millis(20));
-        sockets.extend((0..MORE).map(|_| connect()));
+        let mut sockets = Vec::new();
+        for number in 0..ARRIVALS_MAX + MORE {
+            for _millisecond in 0..20_000 {
+                if number < ARRIVALS_MAX || MAY.load(Ordering::SeqCst) {
+                    break;
+                }
+                std::thread::park_timeout(Duration::from_millis(1));
+            }
+            sockets.push(TcpStream::connect(address).unwrap());
+            CONNECTED.store(number + 1, Ordering::SeqCst);
+        }
         for socket in &mut sockets {
             socket.read_exact(&mut [0]).unwrap();
         }
@@ -392,15 +402,32 @@ fn who_was_not_asked_for_is_let_go_with_the_listener() {
 }
 
 #[test]
-fn two_who_wait_are_served_in_turn() {
+fn two_tasks_that_wait_are_both_served() {
     let server = |runtime: GlommioRuntime, listener: GlommioListener| async move {
-        let (first, second) = futures_util::future::join(listener.accept(), listener.accept()).await;
-        for stream in [first.unwrap(), second.unwrap()] {
-            send_byte(&runtime, &stream).await;
+        let listener = Rc::new(listener);
+        let served = Rc::new(Cell::new(0));
+        for _task in 0..2 {
+            let (own, listener, served) = (runtime.clone(), Rc::clone(&listener), Rc::clone(&served));
+            runtime.spawn(TaskQueue::Foreground, async move {
+                let stream = listener.accept().await.unwrap();
+                send_byte(&own, &stream).await;
+                served.set(served.get() + 1);
+            });
         }
+        for _millisecond in 0..5000 {
+            if served.get() == 2 {
+                return;
+            }
+            runtime.sleep(Duration::from_millis(1)).await;
+        }
+        panic!("one was not woken");
     };
     listen(server, |address| {
-        for mut socket in [address, address].map(|address| TcpStream::connect(address).unwrap()) {
+        std::thread::park_timeout(Duration::from_millis(20));
+        for _connection in 0..2 {
+            // One after the other, so that the second finds who waited longest.
+            let mut socket = TcpStream::connect(address).unwrap();
+            socket.set_read_timeout(Some(Duration::from_secs(20))).unwrap();
             socket.read_exact(&mut [0]).unwrap();
         }
     });
