@@ -15,7 +15,7 @@ use ashlar_disk_format::extent::Extent;
 use ashlar_disk_format::units::{Generation, GroupId, Height, RowOffset, VirtualShard};
 use ashlar_engine::buffer::{Arena, BufferSlice, Region};
 use ashlar_engine::error::EngineError;
-use ashlar_engine::index::{Index, IndexOptions, PAGE_BYTES_MAX, PageStore};
+use ashlar_engine::index::{BlockCache, Index, IndexOptions, PAGE_BYTES_MAX, PageStore};
 use criterion::{Criterion, Throughput, criterion_group};
 
 /// Keys in the index.
@@ -95,9 +95,10 @@ fn vshard_of(_key: &[u8]) -> VirtualShard {
     VirtualShard(0)
 }
 
-fn filled(page_cache_bytes: usize) -> Index<MemoryStore> {
+fn filled(cache_bytes: usize) -> Index<MemoryStore> {
     let all = VirtualShard(VIRTUAL_SHARDS - 1);
-    let options = IndexOptions { page_cache_bytes, ..IndexOptions::new(VirtualShard(0), all, vshard_of) };
+    let cache = BlockCache::of_heap(cache_bytes);
+    let options = IndexOptions { cache, ..IndexOptions::new(VirtualShard(0), all, vshard_of) };
     let index = Index::new(MemoryStore::new(), options);
     for number in 0..KEYS {
         index.put(&key(number), Some(Rc::from([0x5a; VALUE_BYTES])));
@@ -105,8 +106,8 @@ fn filled(page_cache_bytes: usize) -> Index<MemoryStore> {
     index
 }
 
-fn flushed(page_cache_bytes: usize) -> Index<MemoryStore> {
-    let index = filled(page_cache_bytes);
+fn flushed(cache_bytes: usize) -> Index<MemoryStore> {
+    let index = filled(cache_bytes);
     let Ok(frozen) = index.freeze() else { unreachable!("nothing was frozen before") };
     assert!(matches!(run(index.flush(frozen)), Ok(Some(_))), "the keys make a run");
     index

@@ -19,6 +19,8 @@ pub mod hash;
 pub mod types;
 mod mesh;
 mod cache;
+mod page;
+mod heap;
 pub mod error;
 mod limits;
 mod number;

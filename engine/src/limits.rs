@@ -100,15 +100,13 @@ pub(crate) const BODY_ROWS_IN_FLIGHT: usize = 2;
 pub(crate) const CHECKPOINT_LOG_BYTES: u64 = 64 << 20;
 /// Memtable bytes of one core after which a checkpoint is due.
 pub(crate) const CHECKPOINT_MEMTABLE_BYTES: usize = 24 << 20;
-/// Heap bytes of one core's cache of index pages, unless the operator gives another budget.
-pub(crate) const PAGE_CACHE_BYTES: usize = 16 << 20;
 /// Part of the arena that holds bodies which were read, as long as nobody wants the memory, percent.
 pub(crate) const ARENA_CACHE_PERCENT: usize = 50;
 /// Bodies up to this are copied to the heap when they are cached, bytes: the buffers that they were read into have
 /// room for at least twice as much. Of larger ones the buffers are kept.
 pub(crate) const COPIED_BODY_BYTES_MAX: usize = 16 << 10;
-/// Heap bytes of one core's cache of small bodies, unless the operator gives another budget.
-pub(crate) const BLOCK_CACHE_BYTES: usize = 16 << 20;
+/// Heap bytes of one core's cache of index pages and small bodies, unless the operator gives another budget.
+pub(crate) const CACHE_BYTES: usize = 32 << 20;
 /// Groups that only log and index may open: deletes and checkpoints need room to make room.
 pub(crate) const RESERVED_GROUPS: usize = 8;
 /// Group opens tried one after another when devices fail meanwhile.

@@ -1,116 +1,203 @@
-//! Bodies that were read and verified, so that what is asked for again costs no device read.
+//! Blocks that were read and verified, so that what is asked for again costs no device read: pages of the index, and
+//! bodies.
 //!
-//! Small ones are copied to the heap, because the buffer they were read into is several times as long. Of larger
-//! ones the very buffer is kept, as long as nobody needs its memory: the arena takes it back before anyone waits
-//! ([`Relief`]).
+//! Pages and small bodies lie on the heap, in one room, and whichever is asked for more for its bytes has it. Small
+//! bodies are copied there, because the buffer they were read into is several times as long. Of larger ones the very
+//! buffer is kept, as long as nobody needs its memory: the arena takes it back before anyone waits ([`Relief`]).
 //!
-//! Invariants: what is held passed the checksums that its parent holds, and is handed out only to a parent that
+//! Invariants: what is held passed the checksums that its parent holds, and a body is handed out only to a parent that
 //! holds the same ones. An address never holds other bytes within one generation, so nothing has to be taken out
 //! when space is reused. Readers are given the very bytes that are held.
 
-use super::fifo::{Cache, Cached};
+use super::fifo::{Cache, Cached, Weighing};
+use super::name::Name;
+use super::statistics::{CacheStatistics, Kind};
 use crate::buffer::{Arena, BufferSlice, Relief};
+use crate::heap::allocated_bytes;
 use crate::limits::{ARENA_CACHE_PERCENT, COPIED_BODY_BYTES_MAX};
 use crate::number::to_usize;
+use crate::page::Page;
 use ashlar_disk_format::extent::Extent;
-use ashlar_disk_format::units::{Generation, RowOffset};
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::ops::Range;
 use std::rc::{Rc, Weak};
 use std::sync::Arc;
 
-/// Where an extent begins: generation of its group, row, member, byte of the chunk's payload.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-struct BlockName(Generation, RowOffset, u8, u32);
+/// What the smallest page or body on the heap costs, bytes: a smaller one is counted as much.
+const HEAP_COST_MIN: usize = 1024;
 
-#[derive(Debug, Clone)]
-struct Block {
-    crcs: Rc<[u32]>,
+/// What lies on the heap.
+#[derive(Debug)]
+enum Block {
+    Page(Rc<Page>),
+    /// So small that it has one checksum.
+    Body {
+        crc: u32,
+        bytes: Arc<[u8]>,
+    },
+}
+
+/// A larger body in the buffer that it was read into.
+#[derive(Debug)]
+struct KeptBody {
+    crcs: Box<[u32]>,
     bytes: BufferSlice,
 }
 
+/// The larger bodies.
+#[derive(Debug)]
+struct Kept {
+    bodies: RefCell<Cache<KeptBody>>,
+    arena: Arena,
+}
+
+/// What all handles share.
+#[derive(Debug)]
+struct Shared {
+    blocks: RefCell<Cache<Block>>,
+    /// Runs that were given a number.
+    runs: Cell<u64>,
+}
+
+/// See the module. Clones name the same cache.
+#[derive(Debug, Clone)]
+pub struct BlockCache {
+    shared: Rc<Shared>,
+    kept: Option<Rc<Kept>>,
+}
+
 impl Cached for Block {
+    fn is_in_use(&self) -> bool {
+        match self {
+            Self::Page(page) => Rc::strong_count(page) > 1,
+            Self::Body { bytes, .. } => Arc::strong_count(bytes) > 1,
+        }
+    }
+}
+
+impl Cached for KeptBody {
     fn is_in_use(&self) -> bool {
         self.bytes.is_shared()
     }
 }
 
-/// The blocks of one kind of memory.
-#[derive(Debug)]
-struct Blocks(RefCell<Cache<BlockName, Block>>);
-
-/// See the module.
-#[derive(Debug)]
-pub(crate) struct BlockCache {
-    copied: Blocks,
-    /// Those in buffers, and the arena that they lie in.
-    kept: Option<(Rc<Blocks>, Arena)>,
-}
-
-fn name(extent: &Extent) -> BlockName {
-    BlockName(extent.generation, extent.row, extent.member, extent.payload_offset)
-}
-
-impl Blocks {
-    fn new(room: usize) -> Self {
-        Self(RefCell::new(Cache::new(room)))
-    }
-
-    fn get(&self, extent: &Extent, range: &Range<u32>) -> Option<BufferSlice> {
-        let block = self.0.borrow_mut().get(name(extent)).filter(|block| *block.crcs == *extent.crcs)?;
-        let range = to_usize(u64::from(range.start))..to_usize(u64::from(range.end));
-        (range.end <= block.bytes.len()).then(|| block.bytes.part(range))
-    }
-
-    /// When the cache is full, a body is let in only when it is asked for again: more bodies than it holds would
-    /// only come and go, and their buffers would always be those that left the processor's cache longest ago.
-    fn keep(&self, extent: &Extent, cost: usize, bytes: impl FnOnce() -> BufferSlice) {
-        let mut blocks = self.0.borrow_mut();
-        if blocks.admits(name(extent), cost) {
-            blocks.insert(name(extent), Block { crcs: Rc::from(&*extent.crcs), bytes: bytes() }, cost);
-        }
-    }
-}
-
-impl Relief for Blocks {
+impl Relief for Kept {
     fn relieve(&self) -> bool {
-        self.0.borrow_mut().give_up()
+        self.bodies.borrow_mut().give_up()
     }
 }
 
 impl BlockCache {
     /// A cache that holds nothing.
-    pub(crate) fn none() -> Self {
-        Self { copied: Blocks::new(0), kept: None }
+    #[must_use]
+    pub fn none() -> Self {
+        Self::of_heap(0)
     }
 
-    /// An empty cache for at most `room` bytes of copies, and for buffers of `arena`.
+    /// An empty cache for at most `room` bytes of pages and small bodies.
+    #[must_use]
+    pub fn of_heap(room: usize) -> Self {
+        let blocks = RefCell::new(Cache::new(room, HEAP_COST_MIN, Weighing::ByByte));
+        Self { shared: Rc::new(Shared { blocks, runs: Cell::new(0) }), kept: None }
+    }
+
+    /// As [`BlockCache::of_heap`], and for buffers of `arena`.
     pub(crate) fn new(room: usize, arena: &Arena) -> Self {
-        let kept = Rc::new(Blocks::new(arena.capacity().div_ceil(100) * ARENA_CACHE_PERCENT));
-        let relief: Weak<Blocks> = Rc::downgrade(&kept);
+        let room_kept = arena.capacity().div_ceil(100) * ARENA_CACHE_PERCENT;
+        let bodies = RefCell::new(Cache::new(room_kept, COPIED_BODY_BYTES_MAX, Weighing::ByItem));
+        let kept = Rc::new(Kept { bodies, arena: arena.clone() });
+        let relief: Weak<Kept> = Rc::downgrade(&kept);
         arena.relieve_by(relief);
-        Self { copied: Blocks::new(room), kept: Some((kept, arena.clone())) }
+        Self { kept: Some(kept), ..Self::of_heap(room) }
     }
 
     /// The bytes `range` of `extent`, if they are held.
     pub(crate) fn get(&self, extent: &Extent, range: &Range<u32>) -> Option<BufferSlice> {
-        if is_copied(extent) {
-            return self.copied.get(extent, range);
+        assert!(range.start <= range.end, "a range ends behind its start");
+        if range.end > extent.length {
+            return None;
         }
-        self.kept.as_ref().and_then(|(kept, _arena)| kept.get(extent, range))
+        let range = to_usize(u64::from(range.start))..to_usize(u64::from(range.end));
+        if is_copied(extent) {
+            return self.copied(extent, range);
+        }
+        let mut bodies = self.kept.as_ref()?.bodies.borrow_mut();
+        let body = bodies.get(Name::of(extent))?;
+        let is_same = *body.crcs == *extent.crcs && range.end <= body.bytes.len();
+        is_same.then(|| body.bytes.part(range))
     }
 
     /// Takes note of the whole of `extent`, which was read and verified.
     pub(crate) fn keep(&self, extent: &Extent, slice: &BufferSlice) {
         assert!(slice.len() == to_usize(u64::from(extent.length)), "an extent is kept whole");
         if is_copied(extent) {
-            let copy = || BufferSlice::of_heap(Arc::from(slice.bytes()), 0..slice.len());
-            self.copied.keep(extent, slice.len(), copy);
-        } else if let Some((kept, arena)) = &self.kept
+            self.copy(extent, slice);
+        } else if let Some(kept) = &self.kept
             && slice.is_in_buffer()
-            && !arena.is_awaited()
+            && !kept.arena.is_awaited()
         {
-            kept.keep(extent, slice.memory_bytes(), || slice.clone());
+            let (name, cost) = (Name::of(extent), slice.memory_bytes());
+            let mut bodies = kept.bodies.borrow_mut();
+            if bodies.admits(name, cost) {
+                let body = KeptBody { crcs: (&*extent.crcs).into(), bytes: slice.clone() };
+                bodies.insert(name, body, cost);
+            }
+        }
+    }
+
+    /// A number for the pages of a run, which no other run of this cache has.
+    pub(crate) fn number_run(&self) -> u64 {
+        self.shared.runs.set(self.shared.runs.get() + 1);
+        self.shared.runs.get()
+    }
+
+    /// Page `page` of a run, if it is held.
+    pub(crate) fn page(&self, run: u64, page: u32) -> Option<Rc<Page>> {
+        match self.shared.blocks.borrow_mut().get(Name::Page { run, page })? {
+            Block::Page(page) => Some(Rc::clone(page)),
+            Block::Body { .. } => unreachable!("no body has the name of a page"),
+        }
+    }
+
+    /// Takes note of a page that was read and checked. Pages are let in at once, unlike bodies: nothing has to be copied,
+    /// and the next key is often in the same page.
+    pub(crate) fn keep_page(&self, run: u64, page: u32, checked: &Rc<Page>) {
+        let name = Name::Page { run, page };
+        self.shared.blocks.borrow_mut().insert(name, Block::Page(Rc::clone(checked)), checked.bytes());
+    }
+
+    /// Drops the pages of runs that are no more.
+    pub(crate) fn forget_runs(&self, runs: &[u64]) {
+        let is_gone = |name: &Name| matches!(name, Name::Page { run, .. } if runs.contains(run));
+        self.shared.blocks.borrow_mut().forget(is_gone);
+    }
+
+    /// How pages and small bodies do.
+    #[must_use]
+    pub fn statistics(&self, kind: Kind) -> CacheStatistics {
+        self.shared.blocks.borrow().statistics(kind)
+    }
+
+    fn copied(&self, extent: &Extent, range: Range<usize>) -> Option<BufferSlice> {
+        match self.shared.blocks.borrow_mut().get(Name::of(extent))? {
+            Block::Body { crc, bytes } => {
+                let is_same = *extent.crcs == [*crc] && range.end <= bytes.len();
+                is_same.then(|| BufferSlice::of_heap(Arc::clone(bytes), range))
+            }
+            Block::Page(_) => unreachable!("no page has the name of a body"),
+        }
+    }
+
+    /// When the cache is full, a body is let in only when it is asked for again: more bodies than it holds would
+    /// only come and go, and their copies would always be those that left the processor's cache longest ago.
+    fn copy(&self, extent: &Extent, slice: &BufferSlice) {
+        let &[crc] = &*extent.crcs else { return };
+        // Two counters stand before the bytes.
+        let cost = allocated_bytes(slice.len() + 2 * size_of::<usize>());
+        let name = Name::of(extent);
+        let mut blocks = self.shared.blocks.borrow_mut();
+        if blocks.admits(name, cost) {
+            blocks.insert(name, Block::Body { crc, bytes: slice.bytes().into() }, cost);
         }
     }
 }
@@ -123,7 +210,8 @@ fn is_copied(extent: &Extent) -> bool {
 mod tests {
     use super::*;
     use crate::buffer::Region;
-    use ashlar_disk_format::units::{GroupId, Height};
+    use ashlar_disk_format::index_page::encode_index_page;
+    use ashlar_disk_format::units::{Generation, GroupId, Height, RowOffset};
     use futures_util::FutureExt as _;
 
     fn extent(row: u32, bytes: &[u8]) -> Extent {
@@ -140,10 +228,6 @@ mod tests {
         }
     }
 
-    fn heap_only(room: usize) -> BlockCache {
-        BlockCache { copied: Blocks::new(room), ..BlockCache::none() }
-    }
-
     fn slice(bytes: &[u8]) -> BufferSlice {
         BufferSlice::of_heap(Arc::from(bytes), 0..bytes.len())
     }
@@ -154,7 +238,7 @@ mod tests {
 
     #[test]
     fn what_was_kept_comes_back_in_part_or_whole() {
-        let cache = heap_only(1 << 20);
+        let cache = BlockCache::of_heap(1 << 20);
         let body = b"0123456789";
         let kept = extent(1, body);
         assert_eq!(read(&cache, &kept, 0..10), None);
@@ -166,7 +250,7 @@ mod tests {
 
     #[test]
     fn a_parent_with_another_checksum_gets_nothing() {
-        let cache = heap_only(1 << 20);
+        let cache = BlockCache::of_heap(1 << 20);
         cache.keep(&extent(1, b"old bytes"), &slice(b"old bytes"));
         assert_eq!(read(&cache, &extent(1, b"new bytes"), 0..9), None);
     }
@@ -176,6 +260,81 @@ mod tests {
         let none = BlockCache::none();
         none.keep(&extent(1, b"x"), &slice(b"x"));
         assert_eq!(read(&none, &extent(1, b"x"), 0..1), None);
+    }
+
+    fn page(number: u32) -> Rc<Page> {
+        let entries: [(&[u8], Option<&[u8]>); 1] = [(b"key", Some(&[7; 4000]))];
+        Rc::new(Page::open(encode_index_page(1, number, &entries).into(), 1, number).unwrap())
+    }
+
+    #[test]
+    fn pages_and_bodies_share_a_room_and_no_names() {
+        let cache = BlockCache::of_heap(1 << 20);
+        let (run, other) = (cache.number_run(), cache.number_run());
+        assert_ne!(run, other);
+        cache.keep_page(run, 0, &page(0));
+        cache.keep_page(other, 0, &page(0));
+        let alike = Extent { generation: Generation(run), ..extent(0, b"body") };
+        assert_eq!(read(&cache, &alike, 0..4), None);
+        cache.keep(&alike, &slice(b"body"));
+        assert_eq!(read(&cache, &alike, 0..4).as_deref(), Some(&b"body"[..]));
+        assert!(cache.page(run, 1).is_none());
+        let pages = cache.statistics(Kind::Page);
+        let bodies = cache.statistics(Kind::Body);
+        assert_eq!((pages.hits, pages.misses, bodies.hits, bodies.misses), (0, 1, 1, 1));
+        assert!(bodies.bytes > 0 && pages.bytes > 8 * bodies.bytes);
+        cache.forget_runs(&[run]);
+        assert!(cache.page(run, 0).is_none());
+        assert!(cache.page(other, 0).is_some());
+        assert!(read(&cache, &alike, 0..4).is_some());
+        assert_eq!(cache.statistics(Kind::Page).bytes * 2, pages.bytes);
+    }
+
+    #[test]
+    fn whichever_kind_is_asked_for_takes_the_room() {
+        const ROOM: usize = 1 << 20;
+        let cache = BlockCache::of_heap(ROOM);
+        let run = cache.number_run();
+        let filled = |kind| {
+            let [pages, bodies] = [Kind::Page, Kind::Body].map(|kind| cache.statistics(kind).bytes);
+            assert!(pages + bodies <= ROOM);
+            cache.statistics(kind).bytes * 10 > ROOM * 7
+        };
+        (0..300).for_each(|number| cache.keep_page(run, number, &page(number)));
+        assert!(filled(Kind::Page));
+        let body = [9; 4000];
+        let ask = |row: u32| {
+            let extent = extent(row, &body);
+            if read(&cache, &extent, 0..1).is_none() {
+                cache.keep(&extent, &slice(&body));
+            }
+        };
+        (0..10).for_each(|_| (0..200).for_each(ask));
+        assert!(filled(Kind::Body), "{:?}", cache.statistics(Kind::Body));
+        assert!(cache.statistics(Kind::Page).evicted > 150);
+        (0..10).for_each(|_| {
+            (0..200).for_each(|number| {
+                if cache.page(run, number).is_none() {
+                    cache.keep_page(run, number, &page(number));
+                }
+            });
+        });
+        assert!(filled(Kind::Page), "{:?}", cache.statistics(Kind::Page));
+    }
+
+    #[test]
+    fn a_page_that_is_being_read_is_counted_until_it_was_read() {
+        let cache = BlockCache::of_heap(20_000);
+        let run = cache.number_run();
+        let read: Vec<Rc<Page>> = (0..4).map(page).collect();
+        read.iter().zip(0..).for_each(|(page, number)| cache.keep_page(run, number, page));
+        cache.keep_page(run, 4, &page(4));
+        assert!(cache.page(run, 4).is_none(), "nothing could leave for it");
+        assert!((0..4).all(|number| cache.page(run, number).is_some()));
+        drop(read);
+        (4..40).for_each(|number| cache.keep_page(run, number, &page(number)));
+        assert!(cache.page(run, 39).is_some());
+        assert!(cache.statistics(Kind::Page).evicted > 30);
     }
 
     const LENGTH: usize = 100_000;
@@ -237,7 +396,7 @@ mod tests {
     #[test]
     fn what_is_being_sent_is_counted_until_it_was_sent() {
         let bodies: Vec<Vec<u8>> = (0..8).map(|fill| vec![fill; 1000]).collect();
-        let cache = heap_only(4 * 1200);
+        let cache = BlockCache::of_heap(4 * 1300);
         let keep = |row: usize| {
             let extent = extent(u32::try_from(row).unwrap(), &bodies[row]);
             // Twice: into a full cache only what is asked for again is let in.

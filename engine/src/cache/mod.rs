@@ -1,8 +1,13 @@
-//! What was read and verified, kept for the next look: index pages, and small bodies.
+//! What was read and verified, kept for the next look: index pages, and bodies.
 
 mod blocks;
 mod fifo;
+mod ghosts;
+mod name;
+mod statistics;
 
-pub(crate) use blocks::BlockCache;
-pub use fifo::CacheStatistics;
-pub(crate) use fifo::{Cache, Cached};
+#[cfg(test)]
+mod loads;
+
+pub use blocks::BlockCache;
+pub use statistics::{CacheStatistics, Kind};

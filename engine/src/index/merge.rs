@@ -2,7 +2,6 @@
 
 use super::flush::{may_hold, spec};
 use super::merge_plan::plan_merge;
-use super::page::Page;
 use super::run::{Keep, Run};
 use super::run_cursor::{RunCursor, settle_all};
 use super::run_writer::RunWriter;
@@ -10,6 +9,7 @@ use super::state::{Busy, Runs, Shared};
 use super::store::PageStore;
 use super::yielding::give_way;
 use crate::error::EngineError;
+use crate::page::Page;
 use std::ops::{Bound, Range};
 use std::rc::Rc;
 
@@ -24,7 +24,7 @@ pub(super) async fn merge_step<S: PageStore>(shared: &Shared<S>) -> Result<bool,
     drop(runs);
     let run = write_merged(shared, &merged, &older).await?;
     shared.state.borrow_mut().replace(&merged, run);
-    merged.iter().for_each(|run| run.forget_pages());
+    shared.forget_pages(&merged);
     Ok(true)
 }
 

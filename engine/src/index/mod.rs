@@ -34,10 +34,6 @@ mod run;
 
 mod page_table;
 
-mod page_cache;
-
-mod page;
-
 mod merge_plan;
 
 mod fences;
@@ -55,9 +51,9 @@ mod limits;
 #[cfg(test)]
 mod tests;
 
-pub use crate::cache::CacheStatistics;
+pub use crate::cache::{BlockCache, CacheStatistics, Kind};
+pub use crate::page::Value;
 pub use limits::{PAGE_BYTES_MAX, VALUE_BYTES_MAX};
-pub use page::Value;
 pub use scan::{Scan, ScanEntry};
 pub use state::{FreezeBusy, FrozenId, IndexMemory, IndexOptions, ManifestSnapshot, RetireToken, SharedRun};
 pub use store::PageStore;

@@ -5,17 +5,17 @@
 
 use super::fences::Fences;
 use super::filter::Filter;
-use super::page::{Page, Value};
-use super::page_cache::{PageCache, PageName};
 use super::page_table::PageTable;
 use super::store::PageStore;
+use crate::cache::BlockCache;
 use crate::error::EngineError;
+use crate::page::{Page, Value};
 use ashlar_disk_format::checkpoint::RunRef;
 use ashlar_disk_format::error::{DecodeError, Field, Structure};
 use ashlar_disk_format::extent::Extent;
 use ashlar_disk_format::run_manifest::RunManifest;
 use ashlar_disk_format::units::VirtualShard;
-use std::cell::{Cell, RefCell};
+use std::cell::Cell;
 use std::ops::Bound;
 use std::rc::Rc;
 
@@ -56,7 +56,7 @@ pub(super) enum Keep {
 #[derive(Debug, Clone)]
 pub(super) struct Pages<S> {
     pub(super) store: S,
-    pub(super) cache: Rc<RefCell<PageCache>>,
+    pub(super) cache: BlockCache,
 }
 
 /// What is kept in memory of a run.
@@ -78,7 +78,7 @@ pub(super) struct RunTables {
 pub(super) struct Run<S> {
     pages: Pages<S>,
     owner: Owner,
-    /// The number in [`PageName`]: unlike the run's own, unique in this index.
+    /// What its pages are named by in the cache: unlike the run's own, unique there.
     name: u64,
     reference: RunRef,
     tables: RunTables,
@@ -168,8 +168,7 @@ impl<S: PageStore> Run<S> {
     /// Page `index`, from the cache or the store.
     pub(super) async fn page(&self, index: usize, keep: Keep) -> Result<Rc<Page>, EngineError> {
         let Ok(number) = u32::try_from(index) else { unreachable!("a run has fewer than 2^32 pages") };
-        let name = PageName { run: self.name, page: number };
-        if let Some(page) = self.pages.cache.borrow_mut().get(name) {
+        if let Some(page) = self.pages.cache.page(self.name, number) {
             return Ok(page);
         }
         let read = self.pages.store.read_page(&self.tables.places.extent(index)).await?;
@@ -177,7 +176,7 @@ impl<S: PageStore> Run<S> {
         self.check_page(index, &page)?;
         let page = Rc::new(page);
         if keep == Keep::Cache {
-            self.pages.cache.borrow_mut().insert(name, Rc::clone(&page), page.bytes());
+            self.pages.cache.keep_page(self.name, number, &page);
         }
         Ok(page)
     }
@@ -226,8 +225,9 @@ impl<S: PageStore> Run<S> {
         self.damaged.get()
     }
 
-    pub(super) fn forget_pages(&self) {
-        self.pages.cache.borrow_mut().forget(|page| page.run == self.name);
+    /// What its pages are named by in the cache.
+    pub(super) fn name(&self) -> u64 {
+        self.name
     }
 
     /// Everything the run occupies: its pages and its manifest.

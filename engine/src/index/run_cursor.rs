@@ -3,10 +3,10 @@
 //! A cursor is *settled* when it stands on an entry whose page is loaded, or at the end. Moving is
 //! synchronous and may leave it unsettled at a page border; [`RunCursor::settle`] does the reading.
 
-use super::page::Page;
 use super::run::{Keep, Run};
 use super::store::PageStore;
 use crate::error::EngineError;
+use crate::page::Page;
 use futures_util::future::try_join_all;
 use std::ops::Bound;
 use std::rc::Rc;

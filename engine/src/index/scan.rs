@@ -2,13 +2,13 @@
 
 use super::limits::SCAN_HIDDEN_MAX;
 use super::memtable::Memtable;
-use super::page::{Page, Value};
 use super::run::Keep;
 use super::run_cursor::{RunCursor, settle_all};
 use super::state::{Shared, State};
 use super::store::PageStore;
 use super::yielding::give_way;
 use crate::error::EngineError;
+use crate::page::{Page, Value};
 use std::ops::Bound;
 use std::rc::Rc;
 

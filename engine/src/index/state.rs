@@ -1,9 +1,9 @@
 //! What an index holds at one moment, and the synchronous steps that change it.
 
 use super::memtable::Memtable;
-use super::page_cache::PageCache;
 use super::run::{Owner, Pages, Run, RunTables};
 use super::store::PageStore;
+use crate::cache::BlockCache;
 use ashlar_disk_format::checkpoint::RunRef;
 use ashlar_disk_format::extent::Extent;
 use ashlar_disk_format::units::VirtualShard;
@@ -12,7 +12,7 @@ use std::ops::Range;
 use std::rc::Rc;
 
 /// How an index behaves.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 pub struct IndexOptions {
     /// First virtual shard whose keys it holds.
     pub first_vshard: VirtualShard,
@@ -25,8 +25,8 @@ pub struct IndexOptions {
     pub page_bytes: usize,
     /// Memory for the filter of a run, bits per key.
     pub filter_bits_per_key: u8,
-    /// Room for pages that were read, bytes.
-    pub page_cache_bytes: usize,
+    /// Where pages that were read are kept.
+    pub cache: BlockCache,
     /// Runs of like size that are merged into one.
     pub merge_fanout: usize,
     /// The number of the next run written.
@@ -36,7 +36,7 @@ pub struct IndexOptions {
 }
 
 impl IndexOptions {
-    /// The usual values for the keys of these virtual shards.
+    /// The usual values for the keys of these virtual shards, without a cache.
     #[must_use]
     pub fn new(first: VirtualShard, last: VirtualShard, vshard_of: fn(&[u8]) -> VirtualShard) -> Self {
         Self {
@@ -45,7 +45,7 @@ impl IndexOptions {
             vshard_of,
             page_bytes: 32 * 1024,
             filter_bits_per_key: 10,
-            page_cache_bytes: 64 << 20,
+            cache: BlockCache::none(),
             merge_fanout: 4,
             next_run: 1,
             run_stride: 1,
@@ -141,7 +141,6 @@ pub(super) struct State<S> {
     last_token: u64,
     last_frozen: u64,
     next_run: u64,
-    next_name: u64,
 }
 
 /// What all handles, scans and steps of an index share.
@@ -177,7 +176,7 @@ impl<S: PageStore> Shared<S> {
         assert!(options.page_bytes <= super::PAGE_BYTES_MAX, "pages of {} bytes", options.page_bytes);
         assert!(options.merge_fanout >= 2, "merging fewer than two runs does nothing");
         assert!(options.run_stride >= 1, "two runs would have one number");
-        let cache = Rc::new(RefCell::new(PageCache::new(options.page_cache_bytes)));
+        let cache = options.cache.clone();
         let state = State {
             active: Memtable::default(),
             frozen: None,
@@ -187,7 +186,6 @@ impl<S: PageStore> Shared<S> {
             last_token: 0,
             last_frozen: 0,
             next_run: options.next_run,
-            next_name: 0,
         };
         Self {
             options,
@@ -201,12 +199,17 @@ impl<S: PageStore> Shared<S> {
     /// A run that was written or loaded, as part of this index.
     pub(super) fn adopt(&self, reference: RunRef, tables: RunTables) -> Rc<Run<S>> {
         let mut state = self.state.borrow_mut();
-        state.next_name += 1;
         while state.next_run <= reference.run {
             state.next_run += self.options.run_stride;
         }
-        let name = state.next_name;
+        let name = self.pages.cache.number_run();
         Rc::new(Run::new(self.pages.clone(), self.options.owner(), name, reference, tables))
+    }
+
+    /// Nobody will ask for pages of these runs any more.
+    pub(super) fn forget_pages(&self, runs: &[Rc<Run<S>>]) {
+        let names: Vec<u64> = runs.iter().map(|run| run.name()).collect();
+        self.pages.cache.forget_runs(&names);
     }
 
     pub(super) fn take_run_number(&self) -> u64 {

@@ -5,15 +5,15 @@ use super::flush::flush;
 use super::limits::VALUE_BYTES_MAX;
 use super::merge::merge_step;
 use super::open::load_runs;
-use super::page::Value;
 use super::run::Keep;
 use super::scan::Scan;
 use super::state::{
     FreezeBusy, FrozenId, IndexMemory, IndexOptions, ManifestSnapshot, RetireToken, Shared, SharedRun,
 };
 use super::store::PageStore;
-use crate::cache::CacheStatistics;
+use crate::cache::{CacheStatistics, Kind};
 use crate::error::EngineError;
+use crate::page::Value;
 use ashlar_disk_format::checkpoint::RunRef;
 use ashlar_disk_format::constants::INDEX_KEY_BYTES_MAX;
 use ashlar_disk_format::extent::Extent;
@@ -139,9 +139,9 @@ impl<S: PageStore> Index<S> {
     #[must_use = "shared runs are freed by the caller"]
     pub fn confirm(&self, token: RetireToken) -> Vec<SharedRun> {
         let retired = self.shared.state.borrow_mut().take_retired(token);
+        self.shared.forget_pages(&retired);
         let mut shared = Vec::new();
         for run in retired {
-            run.forget_pages();
             let extents = run.extents();
             if run.is_shared() {
                 shared.push(SharedRun { run: run.reference().run, extents });
@@ -168,14 +168,14 @@ impl<S: PageStore> Index<S> {
     /// Memory taken.
     #[must_use]
     pub fn memory(&self) -> IndexMemory {
-        let cache_bytes = self.shared.pages.cache.borrow().bytes();
+        let cache_bytes = self.cache_statistics().bytes;
         IndexMemory { cache_bytes, ..self.shared.state.borrow().memory() }
     }
 
-    /// How the page cache does.
+    /// How the cache does with pages, of all its indexes.
     #[must_use]
     pub fn cache_statistics(&self) -> CacheStatistics {
-        self.shared.pages.cache.borrow().statistics()
+        self.shared.pages.cache.statistics(Kind::Page)
     }
 
     /// The number that the next run would have.

@@ -7,7 +7,7 @@ use crate::mesh::Post;
 use crate::pool::{PoolLink, PoolReply, PoolRequest, PoolView};
 use crate::runtime::{CoreId, Device, Runtime, TaskQueue};
 use crate::shard::{
-    Reply, Request, Shard, ShardSeed, ShardSizes, ask_about_references, run_committer, send_unreferences,
+    Reply, Request, Shard, ShardSeed, ask_about_references, run_committer, send_unreferences,
 };
 use crate::sync::{Event, answer};
 use ashlar_disk_format::layout::DeviceLayout;
@@ -141,8 +141,8 @@ impl<R: Runtime> Node<R> {
             let Ok(layout) = layout else { continue };
             slots.push((index, device.clone(), layout));
         }
-        let view = PoolView::new(self.runtime.clone(), seed.facts, slots)
-            .with_block_cache(self.options.block_cache_bytes);
+        let view =
+            PoolView::new(self.runtime.clone(), seed.facts, slots).with_block_cache(self.options.cache_bytes);
         let view = Rc::new(view);
         view.connect(Rc::new(Link { node: Rc::downgrade(self) }));
         Ok(view)
@@ -161,11 +161,8 @@ impl<R: Runtime> Node<R> {
             }
             Request::Seed(seed) => {
                 let view = self.view(&seed)?;
-                let sizes = ShardSizes {
-                    memtable_bytes: self.options.memtable_bytes,
-                    page_cache_bytes: self.options.page_cache_bytes,
-                };
-                let shard = Shard::open(view, Rc::clone(&self.post), &seed, sizes).await?;
+                let memtable_bytes = self.options.memtable_bytes;
+                let shard = Shard::open(view, Rc::clone(&self.post), &seed, memtable_bytes).await?;
                 *self.shard.borrow_mut() = Some(shard);
                 Ok(Reply::Done)
             }

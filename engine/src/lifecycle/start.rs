@@ -3,7 +3,7 @@
 use super::node::{Node, Stage};
 use super::open::open_pool;
 use crate::error::EngineError;
-use crate::limits::{BLOCK_CACHE_BYTES, CHECKPOINT_MEMTABLE_BYTES, PAGE_CACHE_BYTES};
+use crate::limits::{CACHE_BYTES, CHECKPOINT_MEMTABLE_BYTES};
 use crate::mesh::{Mesh, Post};
 use crate::pool::{DeviceReport, IdentifyError};
 use crate::runtime::{CoreId, Runtime};
@@ -92,19 +92,13 @@ pub struct EngineOptions {
     /// Memtable bytes at which a checkpoint is due; up to three times as much is held while one is
     /// made.
     pub memtable_bytes: usize,
-    /// Bytes of cached index pages.
-    pub page_cache_bytes: usize,
-    /// Bytes of cached small bodies.
-    pub block_cache_bytes: usize,
+    /// Bytes of cached index pages and small bodies.
+    pub cache_bytes: usize,
 }
 
 impl Default for EngineOptions {
     fn default() -> Self {
-        Self {
-            memtable_bytes: CHECKPOINT_MEMTABLE_BYTES,
-            page_cache_bytes: PAGE_CACHE_BYTES,
-            block_cache_bytes: BLOCK_CACHE_BYTES,
-        }
+        Self { memtable_bytes: CHECKPOINT_MEMTABLE_BYTES, cache_bytes: CACHE_BYTES }
     }
 }
 

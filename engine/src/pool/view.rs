@@ -80,8 +80,8 @@ impl<R: Runtime> PoolView<R> {
         }
     }
 
-    /// The same view, keeping bodies that were read: small ones in at most `bytes` of the heap, larger ones in
-    /// the arena.
+    /// The same view, keeping what was read: pages of the index and small bodies in at most `bytes` of the heap, larger
+    /// bodies in the arena.
     pub(crate) fn with_block_cache(self, bytes: usize) -> Self {
         Self { blocks: BlockCache::new(bytes, self.runtime.arena()), ..self }
     }

@@ -31,4 +31,4 @@ pub(crate) use objects::held_by;
 pub(crate) use references::{ask_about_references, send_unreferences};
 pub(crate) use router::{Router, vshard_of_key};
 pub(crate) use sharing::shared_by;
-pub(crate) use state::{CounterDelta, Shard, ShardSizes};
+pub(crate) use state::{CounterDelta, Shard};

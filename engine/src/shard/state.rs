@@ -23,13 +23,6 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::ops::Bound;
 use std::rc::Rc;
 
-/// What the index of one shard may use.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct ShardSizes {
-    pub(crate) memtable_bytes: usize,
-    pub(crate) page_cache_bytes: usize,
-}
-
 /// How a change moves a bucket's counters.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct CounterDelta {
@@ -109,12 +102,9 @@ async fn copy_in<R: Runtime>(
     import: &ShardImport,
     memtable_bytes: usize,
 ) -> Result<(), EngineError> {
-    let options = IndexOptions {
-        page_cache_bytes: memtable_bytes,
-        ..IndexOptions::new(import.first, import.last, vshard_of_key)
-    };
+    let options = IndexOptions::new(import.first, import.last, vshard_of_key);
     let old = Index::open(pages.clone(), options, &import.runs).await?;
-    let mut scan = old.scan(Bound::Unbounded, Bound::Unbounded);
+    let mut scan = old.sweep(Bound::Unbounded, Bound::Unbounded);
     while let Some(entry) = scan.next().await? {
         index.put(&entry.key, Some(Rc::from(&*entry.value)));
         if index.memory().memtable_bytes >= memtable_bytes
@@ -138,7 +128,7 @@ impl<R: Runtime> Shard<R> {
         view: Rc<PoolView<R>>,
         post: Rc<Post<R, Request, Reply>>,
         seed: &ShardSeed,
-        sizes: ShardSizes,
+        memtable_bytes: usize,
     ) -> Result<Rc<Self>, EngineError> {
         let runtime = view.runtime.clone();
         let core = runtime.core();
@@ -153,7 +143,7 @@ impl<R: Runtime> Shard<R> {
         let cold_pages = RowPages::proving(Rc::clone(&view), Rc::clone(&cold));
         let (first, last) = router.range(core);
         let options = IndexOptions {
-            page_cache_bytes: sizes.page_cache_bytes,
+            cache: view.blocks.clone(),
             next_run: seed.next_run + u64::from(core.0),
             run_stride: u64::from(runtime.cores()),
             ..IndexOptions::new(first, last, vshard_of_key)
@@ -162,7 +152,7 @@ impl<R: Runtime> Shard<R> {
         // What is written from here on counts itself.
         let held = index.held_extents();
         for import in &seed.imports {
-            copy_in(&index, &pages, import, sizes.memtable_bytes).await?;
+            copy_in(&index, &pages, import, memtable_bytes).await?;
         }
         view.ledger.settle_pages(&held, true);
         let counters = seed.counters.iter().map(|counter| (counter.bucket, counter.clone())).collect();
@@ -194,7 +184,7 @@ impl<R: Runtime> Shard<R> {
             room: Cell::new(Room::AMPLE),
             room_changed: Event::new(),
             closing: Cell::new(false),
-            memtable_bytes: sizes.memtable_bytes,
+            memtable_bytes,
             counters: RefCell::new(counters),
             announcements,
             releases: RefCell::default(),

@@ -1,6 +1,7 @@
 //! One promise of the index per test.
 
-use super::{MemoryStore, collect, flush, get, options, run, run_for, value};
+use super::{CACHE_BYTES, MemoryStore, collect, flush, get, options, run, run_for, value};
+use crate::cache::BlockCache;
 use crate::error::EngineError;
 use crate::index::{Index, IndexOptions};
 use ashlar_disk_format::units::VirtualShard;
@@ -45,7 +46,8 @@ fn a_cold_get_is_one_page_read() {
     let before = filled(&store, options(), 1, 2000);
     let runs = before.manifest_snapshot().runs;
     let index =
-        run(Index::open(store.clone(), IndexOptions { page_cache_bytes: 0, ..options() }, &runs)).unwrap();
+        run(Index::open(store.clone(), IndexOptions { cache: BlockCache::none(), ..options() }, &runs))
+            .unwrap();
     for at in [0, 1, 777, 1999] {
         let reads = store.reads();
         assert_eq!(get(&index, &key(at)), Some(format!("value {at}").into_bytes()));
@@ -66,8 +68,39 @@ fn cached_pages_are_not_read_again() {
     assert!(get(&index, &key(5)).is_some());
     assert_eq!(store.reads(), reads);
     assert!(index.memory().cache_bytes > 0);
-    assert!(index.memory().cache_bytes <= options().page_cache_bytes);
+    assert!(index.memory().cache_bytes <= CACHE_BYTES);
     assert_eq!(index.cache_statistics().hits, 1);
+}
+
+#[test]
+fn indexes_that_share_a_cache_share_no_pages() {
+    let cache = BlockCache::of_heap(1 << 20);
+    let indexes = ["one", "two"].map(|text| {
+        let index = Index::new(MemoryStore::new(), IndexOptions { cache: cache.clone(), ..options() });
+        (0..100).for_each(|at| index.put(&key(at), value(text)));
+        flush(&index);
+        (text, index)
+    });
+    for _ in 0..2 {
+        for (text, index) in &indexes {
+            assert!((0..100).all(|at| get(index, &key(at)).as_deref() == Some(text.as_bytes())));
+        }
+    }
+    let counted = indexes[0].1.cache_statistics();
+    assert_eq!(counted, indexes[1].1.cache_statistics());
+    assert!(counted.hits > 300 && counted.misses < 100);
+}
+
+#[test]
+fn what_a_merge_replaced_leaves_the_cache() {
+    let store = MemoryStore::new();
+    let index = filled(&store, IndexOptions { cache: BlockCache::of_heap(1 << 20), ..options() }, 4, 1000);
+    assert_eq!(collect(&index).len(), 1000);
+    assert!(index.memory().cache_bytes > 0);
+    assert!(run(index.merge_step()).unwrap());
+    assert_eq!(index.memory().cache_bytes, 0);
+    assert_eq!(collect(&index).len(), 1000);
+    assert!(index.memory().cache_bytes > 0);
 }
 
 #[test]
@@ -165,7 +198,7 @@ fn flush_goes_on_while_a_merge_is_under_way() {
 #[test]
 fn seek_skips_without_reading() {
     let store = MemoryStore::new();
-    let index = filled(&store, IndexOptions { page_cache_bytes: 0, ..options() }, 2, 4000);
+    let index = filled(&store, IndexOptions { cache: BlockCache::none(), ..options() }, 2, 4000);
     let mut scan = index.scan(Bound::Included(&key(1)), Bound::Excluded(&key(3999)));
     assert_eq!(&*run(scan.next()).unwrap().unwrap().key, key(1));
     let reads = store.reads();
@@ -184,7 +217,7 @@ fn seek_skips_without_reading() {
 #[test]
 fn a_scan_survives_a_read_error() {
     let store = MemoryStore::new();
-    let index = filled(&store, IndexOptions { page_cache_bytes: 0, ..options() }, 3, 900);
+    let index = filled(&store, IndexOptions { cache: BlockCache::none(), ..options() }, 3, 900);
     let mut scan = index.scan(Bound::Unbounded, Bound::Unbounded);
     let mut seen = Vec::new();
     for turn in 0.. {

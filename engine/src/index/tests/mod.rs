@@ -6,6 +6,7 @@ mod model;
 
 use super::{Index, IndexOptions, PageStore};
 use crate::buffer::{Arena, BufferSlice, Region};
+use crate::cache::BlockCache;
 use crate::error::EngineError;
 use ashlar_disk_format::constants::VIRTUAL_SHARDS;
 use ashlar_disk_format::extent::Extent;
@@ -34,6 +35,9 @@ struct Inner {
     /// Operations that succeed before one fails; then it is unset.
     fail_after: Cell<Option<usize>>,
 }
+
+/// Room for a dozen pages.
+const CACHE_BYTES: usize = 16 * 1024;
 
 /// Rows of the test's chunks are 1 MiB high.
 const CHUNK: u32 = 1 << 20;
@@ -172,7 +176,7 @@ fn options() -> IndexOptions {
     let all = VirtualShard(VIRTUAL_SHARDS - 1);
     IndexOptions {
         page_bytes: 1024,
-        page_cache_bytes: 16 * 1024,
+        cache: BlockCache::of_heap(CACHE_BYTES),
         ..IndexOptions::new(VirtualShard(0), all, vshard_of)
     }
 }

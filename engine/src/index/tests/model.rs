@@ -1,6 +1,7 @@
 //! The index against an ordered map, over random histories.
 
 use super::{MemoryStore, collect, get, options, run, value};
+use crate::cache::BlockCache;
 use crate::error::EngineError;
 use crate::index::{Index, IndexOptions, Scan};
 use proptest::collection::vec;
@@ -171,7 +172,7 @@ impl World {
 
 /// Tiny pages and cache, so that few keys make many of them.
 fn small() -> IndexOptions {
-    IndexOptions { page_bytes: 600, page_cache_bytes: 4096, merge_fanout: 3, ..options() }
+    IndexOptions { page_bytes: 600, cache: BlockCache::of_heap(4096), merge_fanout: 3, ..options() }
 }
 
 proptest! {

@@ -9,7 +9,6 @@ const CORE_BYTES_MIN: u64 = 40 << 20;
 const RESERVE_BYTES_MIN: u64 = 12 << 20;
 const RESERVE_BYTES_MAX: u64 = 64 << 20;
 const MEMTABLE_BYTES_MAX: u64 = 24 << 20;
-const PAGE_CACHE_BYTES_MAX: u64 = 64 << 20;
 
 /// One core's share.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -21,8 +20,8 @@ pub(super) struct Share {
 }
 
 /// Divides `budget` bytes among `cores`: half of each share for request buffers, an eighth for log, index and
-/// repair, three memtables of a thirty-second each, a sixteenth each for index pages, for small bodies and for
-/// documents; the rest for connections and filters.
+/// repair, three memtables of a thirty-second each, an eighth for index pages and small bodies that were read, a
+/// sixteenth for documents; the rest for connections and filters.
 ///
 /// # Errors
 /// The budget that so many cores need, bytes.
@@ -43,8 +42,7 @@ pub(super) fn share(budget: u64, cores: usize) -> Result<Share, u64> {
         document_bytes: bytes(sixteenth),
         engine: EngineOptions {
             memtable_bytes: bytes(core.div_euclid(32).min(MEMTABLE_BYTES_MAX)),
-            page_cache_bytes: bytes(sixteenth.min(PAGE_CACHE_BYTES_MAX)),
-            block_cache_bytes: bytes(sixteenth),
+            cache_bytes: bytes(eighth),
         },
     })
 }
@@ -63,8 +61,7 @@ mod tests {
                 + share.reserve_bytes
                 + share.document_bytes
                 + 3 * share.engine.memtable_bytes
-                + share.engine.page_cache_bytes
-                + share.engine.block_cache_bytes;
+                + share.engine.cache_bytes;
             let all = core as u64 * cores as u64 + FIXED_BYTES;
             assert!(all <= budget, "{all} of {budget} for {cores} cores");
         }

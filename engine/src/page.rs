@@ -1,9 +1,10 @@
-//! A page of a run on the heap, checked once, and the values that point into it.
+//! A page of an index on the heap, checked once, and the values that point into it.
 //!
 //! A page is opened from bytes that passed their extent's checksum; then the archive is validated
 //! and where each key and value lies is noted, so that no later access looks at the archive's
 //! pointers again. Keys ascend strictly within a page.
 
+use crate::heap::allocated_bytes;
 use ashlar_disk_format::error::{DecodeError, Field, Structure};
 use ashlar_disk_format::index_page::IndexPageView;
 use std::ops::{Bound, Deref, Range};
@@ -19,7 +20,7 @@ struct Slot {
 
 /// A checked page.
 #[derive(Debug)]
-pub(super) struct Page {
+pub(crate) struct Page {
     bytes: Box<[u8]>,
     slots: Box<[Slot]>,
 }
@@ -29,7 +30,7 @@ impl Page {
     ///
     /// # Errors
     /// When they are not.
-    pub(super) fn open(bytes: Box<[u8]>, run: u64, page: u32) -> Result<Self, DecodeError> {
+    pub(crate) fn open(bytes: Box<[u8]>, run: u64, page: u32) -> Result<Self, DecodeError> {
         let view = IndexPageView::validate(&bytes)?;
         expect(Field::Index, u64::from(page), u64::from(view.page_number()))?;
         expect(Field::Sequence, run, view.run())?;
@@ -44,33 +45,33 @@ impl Page {
         Ok(Self { bytes, slots })
     }
 
-    pub(super) fn len(&self) -> usize {
+    pub(crate) fn len(&self) -> usize {
         self.slots.len()
     }
 
-    pub(super) fn key(&self, index: usize) -> &[u8] {
+    pub(crate) fn key(&self, index: usize) -> &[u8] {
         &self.bytes[range(self.slots[index].key)]
     }
 
     /// The value, or `None` for a tombstone.
-    pub(super) fn value(&self, index: usize) -> Option<&[u8]> {
+    pub(crate) fn value(&self, index: usize) -> Option<&[u8]> {
         self.slots[index].value.map(|place| &self.bytes[range(place)])
     }
 
     /// The value as a handle that keeps the page alive.
-    pub(super) fn shared_value(self: &Rc<Self>, index: usize) -> Option<Value> {
+    pub(crate) fn shared_value(self: &Rc<Self>, index: usize) -> Option<Value> {
         let range = range(self.slots[index].value?);
         Some(Value(Bytes::InPage { page: Rc::clone(self), range }))
     }
 
     /// Where `key` is.
-    pub(super) fn find(&self, key: &[u8]) -> Option<usize> {
+    pub(crate) fn find(&self, key: &[u8]) -> Option<usize> {
         let index = self.first_from(Bound::Included(key));
         (index < self.len() && self.key(index) == key).then_some(index)
     }
 
     /// The first entry behind the bound; [`Self::len`] when there is none.
-    pub(super) fn first_from(&self, bound: Bound<&[u8]>) -> usize {
+    pub(crate) fn first_from(&self, bound: Bound<&[u8]>) -> usize {
         self.slots.partition_point(|slot| {
             let key = &self.bytes[range(slot.key)];
             match bound {
@@ -82,8 +83,8 @@ impl Page {
     }
 
     /// Memory taken, bytes.
-    pub(super) fn bytes(&self) -> usize {
-        self.bytes.len() + size_of_val(&*self.slots)
+    pub(crate) fn bytes(&self) -> usize {
+        allocated_bytes(self.bytes.len()) + allocated_bytes(size_of_val(&*self.slots))
     }
 }
 
