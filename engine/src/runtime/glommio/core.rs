@@ -2,6 +2,7 @@
 
 use super::super::contract::{CoreId, Monotonic, NetError, Runtime, TaskQueue, WallTime};
 use super::device::GlommioDevice;
+use super::held::SpareSends;
 use super::loan::Lending;
 use super::net::{GlommioListener, Network};
 use super::nvme::Rings;
@@ -33,6 +34,7 @@ pub(super) struct Core {
     pub(super) arena: Arena,
     pub(super) reserve: Arena,
     pub(super) lending: Rc<Lending>,
+    pub(super) spare_sends: Rc<SpareSends>,
     pub(super) devices: Vec<GlommioDevice>,
     pub(super) foreground: ::glommio::TaskQueueHandle,
     pub(super) background: ::glommio::TaskQueueHandle,
@@ -268,6 +270,7 @@ impl Runtime for GlommioRuntime {
             ring: Rc::clone(&self.core.ring),
             timers: Rc::clone(&self.core.timers),
             lending: Rc::clone(&self.core.lending),
+            spare_sends: Rc::clone(&self.core.spare_sends),
         };
         GlommioListener::bind(network, address)
     }

@@ -2,9 +2,9 @@
 //! last completion, also when nobody waits for the result any more.
 
 use super::super::contract::{SEND_PARTS_MAX, SendParts};
-use super::limits::ARRIVALS_MAX;
+use super::limits::{ARRIVALS_MAX, SPARE_SENDS_MAX};
 use super::loan::{Lender, Loan};
-use crate::buffer::Buffer;
+use crate::buffer::{Buffer, BufferSlice};
 use std::cell::RefCell;
 use std::collections::VecDeque;
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd, RawFd};
@@ -92,6 +92,23 @@ impl Arrivals {
 }
 
 impl Held {
+    /// Bytes that the kernel copies while the operation is submitted, at most.
+    pub(super) fn copied_at_submission(&self) -> usize {
+        match self {
+            Self::Send(state) if state.loan.is_none() => state.parts.iter().map(BufferSlice::len).sum(),
+            Self::Nothing
+            | Self::Buffer(_)
+            | Self::Shared(_)
+            | Self::Range(_)
+            | Self::Receive(..)
+            | Self::Send(_)
+            | Self::Sent(_)
+            | Self::Lent(_)
+            | Self::Watch(_)
+            | Self::Accept(..) => 0,
+        }
+    }
+
     /// Takes the result of a completion that is not the last.
     pub(super) fn pass_on(&self, result: i32) -> Flow {
         match self {
@@ -148,6 +165,34 @@ fn adopt(fd: RawFd) -> OwnedFd {
     // SAFETY: the number is the result of a successful accept, which opened it for us; every
     // result is handed out exactly once, so nobody else owns or closes it.
     unsafe { OwnedFd::from_raw_fd(fd) }
+}
+
+/// The memory of sends that are over, for the next ones.
+#[derive(Default)]
+#[expect(clippy::vec_box, reason = "the kernel knows their addresses, and they stay boxed in their slots")]
+pub(super) struct SpareSends(RefCell<Vec<Box<SendState>>>);
+
+impl SpareSends {
+    /// A send of `parts` through `socket`.
+    pub(super) fn take(&self, socket: Rc<Socket>, parts: SendParts) -> Box<SendState> {
+        let spare = self.0.borrow_mut().pop();
+        let Some(mut state) = spare else { return SendState::new(socket, parts) };
+        state.socket = Some(socket);
+        state.parts = parts;
+        (state.part, state.offset) = (0, 0);
+        state
+    }
+
+    /// Keeps the memory of a send that is over. What it held is let go of.
+    pub(super) fn keep(&self, mut state: Box<SendState>) {
+        state.socket = None;
+        state.parts.clear();
+        state.loan = None;
+        let mut spare = self.0.borrow_mut();
+        if spare.len() < SPARE_SENDS_MAX {
+            spare.push(state);
+        }
+    }
 }
 
 /// A send under way: the parts, how far it got, and the vectors that the kernel reads.

@@ -340,6 +340,7 @@ where
         tasks,
         arena: arena_of(index),
         reserve: arena_of(index + 1),
+        spare_sends: Rc::default(),
         lending: Lending::new(seat.regions[index].bytes().div_euclid(LENT_SHARE)),
         devices: GlommioDevice::all(&ring, &nvme, &seat.shared, seat.zeros),
         nvme,

@@ -17,6 +17,14 @@ pub const DEVICES_MAX: usize = 1024;
 
 /// Entries of the submission ring: one batch of a turn. What does not fit waits for the next.
 pub(super) const SUBMISSION_ENTRIES: u32 = 1024;
+/// What an operation makes the kernel copy before it counts as bulk, bytes.
+pub(super) const BULK_BYTES_MIN: usize = 64 << 10;
+/// Bulk after which a batch takes no more of it, bytes: some 30 µs of copying, about what two small requests take.
+pub(super) const BULK_BYTES_PER_BATCH: usize = 256 << 10;
+/// Batches after a short send for which bulk is held back: the next short request comes a few turns later.
+pub(super) const SHORT_SENDS_MEMORY: u32 = 64;
+/// Sends that are over whose memory is kept for the next ones.
+pub(super) const SPARE_SENDS_MAX: usize = 256;
 /// Entries of the completion ring.
 pub(super) const COMPLETION_ENTRIES: u32 = 32_768;
 // Each operation and each cancellation completes exactly once, each other core's ring gets at most

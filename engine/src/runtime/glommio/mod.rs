@@ -28,6 +28,7 @@ mod net;
 mod nvme;
 mod open;
 mod operation;
+mod outbox;
 mod probe;
 mod ring;
 mod shared;

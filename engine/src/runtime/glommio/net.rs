@@ -4,7 +4,7 @@
 //! non-blocking socket would answer "try again".
 
 use super::super::contract::{Listener, Monotonic, NetError, SendParts, Stream};
-use super::held::{Arrivals, Held, SendState, Socket};
+use super::held::{Arrivals, Held, Socket, SpareSends};
 use super::limits::{ACCEPT_PAUSE, LENT_MAX, LISTEN_BACKLOG};
 use super::loan::{Lender, Lending, is_local};
 use super::operation::Operation;
@@ -30,6 +30,7 @@ pub(super) struct Network {
     pub(super) ring: Rc<Ring>,
     pub(super) timers: Rc<Timers>,
     pub(super) lending: Rc<Lending>,
+    pub(super) spare_sends: Rc<SpareSends>,
 }
 
 /// To whom memory is lent.
@@ -243,13 +244,14 @@ impl GlommioStream {
         (result, held, late)
     }
 
-    /// Sends what is left of `state`, from memory that `lender` lends, if there is one that does.
+    /// Sends `parts`, from memory that `lender` lends, if there is one that does.
     async fn send_from(
         &self,
-        mut state: Box<SendState>,
+        parts: SendParts,
         lender: Option<&Rc<Lender>>,
         deadline: Monotonic,
     ) -> Result<(), NetError> {
+        let mut state = self.network.spare_sends.take(Rc::clone(&self.socket), parts);
         while let Some(header) = state.aim() {
             let is_lent = lender.is_some_and(|lender| state.borrow_from(lender));
             let entry = send_entry(types::Fd(self.socket.raw()), header, is_lent);
@@ -282,6 +284,7 @@ impl GlommioStream {
                 return Err(NetError::TimedOut);
             }
         }
+        self.network.spare_sends.keep(state);
         Ok(())
     }
 
@@ -357,11 +360,11 @@ impl Stream for GlommioStream {
 
     // The parts go where they are needed at once: the futures would only carry them about.
     fn send(&self, parts: SendParts, deadline: Monotonic) -> impl Future<Output = Result<(), NetError>> {
-        self.send_from(SendState::new(Rc::clone(&self.socket), parts), None, deadline)
+        self.send_from(parts, None, deadline)
     }
 
     fn lend(&self, parts: SendParts, deadline: Monotonic) -> impl Future<Output = Result<(), NetError>> {
-        self.send_from(SendState::new(Rc::clone(&self.socket), parts), Some(&self.lender), deadline)
+        self.send_from(parts, Some(&self.lender), deadline)
     }
 
     fn peer(&self) -> SocketAddr {

@@ -12,6 +12,7 @@ use super::held::{Flow, Held};
 use super::limits::{
     CANCELS_IN_FLIGHT_MAX, COMPLETION_ENTRIES, DISK_OPERATIONS_MAX, SOCKET_OPERATIONS_MAX, SUBMISSION_ENTRIES,
 };
+use super::outbox::Outbox;
 use super::slot::{Places, SlotTable, Token};
 use crate::buffer::{Buffer, Region};
 use crate::sync::{Limit, Permit};
@@ -56,7 +57,7 @@ pub struct RingCounters {
 pub(super) struct Ring {
     uring: RefCell<Option<IoUring>>,
     slots: RefCell<SlotTable>,
-    queued: RefCell<VecDeque<squeue::Entry>>,
+    queued: RefCell<Outbox>,
     cancels: RefCell<VecDeque<Token>>,
     cancels_in_flight: Cell<usize>,
     disk_places: Limit,
@@ -189,21 +190,22 @@ impl Ring {
             Kind::Socket => &self.socket_places,
         };
         let ring = limit.enter().await;
+        let bytes = held.copied_at_submission();
         let token = self.slots.borrow_mut().occupy(held, Places { ring, device });
-        self.queued.borrow_mut().push_back(entry.user_data(token.user_data()));
+        self.queued.borrow_mut().push(entry.user_data(token.user_data()), bytes);
         token
     }
 
     /// Queues a message to another core's ring; one per core and turn.
     pub(super) fn send_mail(&self, ring_fd: RawFd, core: u16) {
         let entry = opcode::MsgRingData::new(types::Fd(ring_fd), 0, u64::from(MAIL), None).build();
-        self.queued.borrow_mut().push_back(entry.user_data(u64::from(SENT | u32::from(core))));
+        self.queued.borrow_mut().push(entry.user_data(u64::from(SENT | u32::from(core))), 0);
     }
 
     /// Waits for `fd` (the process's signals) to become readable, once.
     pub(super) fn watch_signals(&self, fd: RawFd) {
         let entry = opcode::PollAdd::new(types::Fd(fd), POLL_IN).build();
-        self.queued.borrow_mut().push_back(entry.user_data(u64::from(SIGNAL)));
+        self.queued.borrow_mut().push(entry.user_data(u64::from(SIGNAL)), 0);
     }
 
     /// Lets each signal of the event descriptor `fd` end the core's sleep, from now on. It is never read, so
@@ -211,7 +213,7 @@ impl Ring {
     pub(super) fn watch_events(&self, fd: RawFd) {
         self.event.set(Some(fd));
         let entry = opcode::PollAdd::new(types::Fd(fd), POLL_IN).multi(true).build();
-        self.queued.borrow_mut().push_back(entry.user_data(u64::from(EVENT)));
+        self.queued.borrow_mut().push(entry.user_data(u64::from(EVENT)), 0);
     }
 
     /// True once after a message of another core came.
@@ -264,16 +266,18 @@ impl Ring {
             self.reap();
             // A full submission ring leaves the rest queued: go round until it has gone. When the
             // kernel took nothing (out of memory for requests), let completions free some first.
-            if filled == 0 || self.queued.borrow().is_empty() {
+            if filled == 0 || !self.queued.borrow().is_prompt_waiting() {
                 return;
             }
         }
     }
 
-    /// Sleeps until a completion or until `timeout` passed. Only when nothing is runnable.
+    /// Sleeps until a completion or until `timeout` passed; not at all while bulk waits for the next batch. Only when
+    /// nothing is runnable.
     pub(super) fn block(&self, timeout: Duration) {
         self.fill();
-        self.enter(Some(timeout));
+        let may_sleep = self.queued.borrow().is_empty();
+        self.enter(may_sleep.then_some(timeout));
         self.reap();
     }
 
@@ -297,19 +301,22 @@ impl Ring {
         let mut uring = self.uring.borrow_mut();
         let Some(uring) = uring.as_mut() else { return 0 };
         let mut queued = self.queued.borrow_mut();
+        let mut cancels = self.cancels.borrow_mut();
+        cancels.iter().for_each(|token| queued.hasten(token.user_data()));
         let mut submission = uring.submission();
+        let mut batch = queued.begin();
         let mut filled = 0;
-        while let Some(entry) = queued.front() {
+        while !submission.is_full() {
+            let Some(entry) = queued.next(&mut batch) else { break };
             // SAFETY: by the invariant of the module, what the entry points at is owned by its slot
             // until its completion is reaped, or the entry points at no memory.
-            let pushed = unsafe { submission.push(entry) };
-            if pushed.is_err() {
-                return filled;
-            }
-            queued.pop_front();
+            let pushed = unsafe { submission.push(&entry) };
+            assert!(pushed.is_ok(), "a ring that is not full takes an entry");
             filled += 1;
         }
-        let mut cancels = self.cancels.borrow_mut();
+        if queued.is_prompt_waiting() {
+            return filled;
+        }
         while self.cancels_in_flight.get() < CANCELS_IN_FLIGHT_MAX
             && let Some(token) = cancels.front().copied()
         {
