@@ -10,7 +10,11 @@ use crate::constants::{CRC_BLOCK, EXTENT_LIST_MAGIC, HEIGHT_MAX, MEMBERS_MAX};
 use crate::error::{DecodeError, Field, Structure};
 use crate::units::{Generation, GroupId, Height, RowOffset};
 use rkyv::{Archive, Deserialize, Serialize};
+use smallvec::SmallVec;
 use std::ops::Range;
+
+/// Checksums of an extent. Those of 256 KiB and less, which nearly all are, stand in the extent itself.
+pub type Crcs = SmallVec<[u32; 4]>;
 
 /// A run of payload bytes inside one data chunk of one row.
 #[derive(Debug, Clone, PartialEq, Eq, Archive, Serialize, Deserialize)]
@@ -33,7 +37,7 @@ pub struct Extent {
     /// How many bytes, at least 1.
     pub length: u32,
     /// CRC32C of each 64 KiB of the extent's own bytes, counted from its first byte; the last may be short.
-    pub crcs: Vec<u32>,
+    pub crcs: Crcs,
 }
 
 const LIST: Frame = Frame { structure: Structure::ExtentList, magic: EXTENT_LIST_MAGIC, version: 1 };
@@ -41,7 +45,7 @@ const LIST: Frame = Frame { structure: Structure::ExtentList, magic: EXTENT_LIST
 impl Extent {
     /// CRC32C of each 64 KiB of `payload`: what goes into [`Extent::crcs`].
     #[must_use]
-    pub fn crcs_of(payload: &[u8]) -> Vec<u32> {
+    pub fn crcs_of(payload: &[u8]) -> Crcs {
         payload.chunks(CRC_BLOCK as usize).map(crc32c).collect()
     }
 
@@ -194,8 +198,8 @@ mod tests {
             Extent { length: 0, ..good.clone() },
             Extent { payload_offset: 1 << 20, ..good.clone() },
             Extent { payload_offset: u32::MAX, ..good.clone() },
-            Extent { crcs: vec![], ..good.clone() },
-            Extent { crcs: vec![1, 2], ..good },
+            Extent { crcs: Crcs::new(), ..good.clone() },
+            Extent { crcs: Crcs::from_slice(&[1, 2]), ..good },
         ];
         for extent in bad {
             assert!(extent.check().is_err(), "{extent:?}");

@@ -20,6 +20,7 @@ use crate::constants::{NAME_BYTES_MAX, VIRTUAL_SHARDS};
 use crate::error::{DecodeError, Field, Structure};
 use crate::units::{BucketId, VirtualShard};
 use rkyv::{Archive, Deserialize, Serialize};
+use smallvec::SmallVec;
 use xxhash_rust::xxh3::Xxh3;
 
 /// First byte of a key. The numbers are on disk.
@@ -138,6 +139,12 @@ pub fn object_key(bucket: BucketId, name: &[u8]) -> Vec<u8> {
     named(Space::Object, bucket, name, &NULL_VERSION)
 }
 
+/// The same, for a look-up: a key of ordinary length takes no memory of its own.
+#[must_use]
+pub fn object_lookup_key(bucket: BucketId, name: &[u8]) -> LookupKey {
+    named(Space::Object, bucket, name, &NULL_VERSION)
+}
+
 /// Start of the keys of all objects whose names begin with `name_prefix`.
 #[must_use]
 pub fn object_prefix(bucket: BucketId, name_prefix: &[u8]) -> Vec<u8> {
@@ -159,7 +166,7 @@ pub fn upload_prefix(bucket: BucketId, name_prefix: &[u8]) -> Vec<u8> {
 /// Key of a part.
 #[must_use]
 pub fn part_key(bucket: BucketId, name: &[u8], upload_id: [u8; 16], part: u16) -> Vec<u8> {
-    let mut key = named(Space::Part, bucket, name, &upload_id);
+    let mut key: Vec<u8> = named(Space::Part, bucket, name, &upload_id);
     key.extend_from_slice(&ordered_u16(part));
     key
 }
@@ -319,27 +326,56 @@ fn read_token(mut reader: Reader<'_>) -> Result<(SharedId, u64), DecodeError> {
     Ok((id, token))
 }
 
-fn prefix(space: Space, bucket: BucketId, name_prefix: &[u8]) -> Vec<u8> {
+/// A key to look up with.
+pub type LookupKey = SmallVec<[u8; 128]>;
+
+/// What a key is built in.
+trait KeyBytes {
+    fn with_room(bytes: usize) -> Self;
+    fn push_all(&mut self, bytes: &[u8]);
+}
+
+impl KeyBytes for Vec<u8> {
+    fn with_room(bytes: usize) -> Self {
+        Self::with_capacity(bytes)
+    }
+
+    fn push_all(&mut self, bytes: &[u8]) {
+        self.extend_from_slice(bytes);
+    }
+}
+
+impl KeyBytes for LookupKey {
+    fn with_room(bytes: usize) -> Self {
+        Self::with_capacity(bytes)
+    }
+
+    fn push_all(&mut self, bytes: &[u8]) {
+        self.extend_from_slice(bytes);
+    }
+}
+
+fn prefix<K: KeyBytes>(space: Space, bucket: BucketId, name_prefix: &[u8]) -> K {
     assert!(name_prefix.len() <= NAME_BYTES_MAX, "names are bounded where requests are parsed");
-    let mut key = Vec::with_capacity(9 + name_prefix.len() + 32);
-    key.push(space.number());
-    key.extend_from_slice(&ordered_u64(bucket.0));
+    let mut key = K::with_room(9 + name_prefix.len() + 32);
+    key.push_all(&[space.number()]);
+    key.push_all(&ordered_u64(bucket.0));
     for part in name_prefix.split_inclusive(|&byte| byte == 0) {
         match part.split_last() {
             Some((0, front)) => {
-                key.extend_from_slice(front);
-                key.extend_from_slice(&ESCAPED_ZERO);
+                key.push_all(front);
+                key.push_all(&ESCAPED_ZERO);
             }
-            Some(_) | None => key.extend_from_slice(part),
+            Some(_) | None => key.push_all(part),
         }
     }
     key
 }
 
-fn named(space: Space, bucket: BucketId, name: &[u8], suffix: &[u8]) -> Vec<u8> {
-    let mut key = prefix(space, bucket, name);
-    key.extend_from_slice(&TERMINATOR);
-    key.extend_from_slice(suffix);
+fn named<K: KeyBytes>(space: Space, bucket: BucketId, name: &[u8], suffix: &[u8]) -> K {
+    let mut key: K = prefix(space, bucket, name);
+    key.push_all(&TERMINATOR);
+    key.push_all(suffix);
     key
 }
 

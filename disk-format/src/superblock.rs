@@ -40,7 +40,7 @@ use crate::constants::{
     SEGMENT_BYTES_MAX, SEGMENT_BYTES_MIN, SUPERBLOCK_COPIES, SUPERBLOCK_MAGIC, SUPERBLOCK_SLOT_BYTES,
 };
 use crate::error::{DecodeError, Field, Structure};
-use crate::extent::Extent;
+use crate::extent::{Crcs, Extent};
 use crate::group::GroupDescriptor;
 use crate::label::{read_features, write_features};
 use crate::units::{DeviceId, DeviceIndex, Epoch, Generation, GroupId, Height, PoolId, RowOffset};
@@ -327,7 +327,7 @@ fn read_extent(reader: &mut Reader<'_>) -> Result<Extent, DecodeError> {
         data_count: reader.u8(Field::DataCount)?,
         payload_offset: reader.u32(Field::PayloadOffset)?,
         length: reader.u32(Field::Length)?,
-        crcs: Vec::new(),
+        crcs: Crcs::new(),
     };
     let count = reader.u32(Field::Crcs)?;
     within(Structure::Superblock, Field::Crcs, 1..=EXTENT_CRCS_MAX as u64, u64::from(count))?;

@@ -193,7 +193,7 @@ mod tests {
             metadata: (0..20)
                 .map(|n| value::Metadata { name: "n".repeat(n), value: vec![0; 3 * n] })
                 .collect(),
-            body: value::Body(vec![value::BodyEntry::Data(f::long_extent())]),
+            body: value::Body(vec![value::BodyEntry::Data(f::long_extent())].into()),
             parts: value::PartTable::Page { count: 3, extents: vec![f::long_extent(), f::extent(0)] },
             ..f::object(0)
         };

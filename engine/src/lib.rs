@@ -23,10 +23,10 @@ mod page;
 mod heap;
 pub mod error;
 mod limits;
-mod number;
 pub mod runtime;
 pub mod buffer;
 pub mod sync;
+mod number;
 
 pub use api::{Body, BodyWriter, DeviceStatus, Engine, EngineStatus, Object, ObjectPart, ObjectReader};
 pub use lifecycle::{CleaningStatus, EngineMesh, EngineOptions, StartError, StartReport, Survey, survey};

@@ -1,7 +1,7 @@
 //! The values that cross the engine's door. They know nothing of HTTP or XML.
 
 use ashlar_disk_format::units::BucketId;
-pub use ashlar_disk_format::value::{Checksum, Etag, Metadata, PartInfo};
+pub use ashlar_disk_format::value::{Checksum, ChecksumBytes, Etag, Metadata, PartInfo};
 
 use crate::runtime::WallTime;
 

@@ -226,7 +226,7 @@ async fn answer<R: Runtime>(
     link.begin(has_body).await.ok()?;
     let ids = core.ids();
     let mut exchange = Exchange::new(&core.runtime, link, head, behind_head);
-    let reply = Box::pin(dispatch::answer(core, head, &mut exchange, &ids)).await?;
+    let reply = dispatch::answer(core, head, &mut exchange, &ids).await?;
     let goes_on = settle(core, &mut exchange).await && head.keep_alive() && !core.is_stopping();
     let sent = reply.send(&core.runtime, link, identity(core, &ids, goes_on)).await;
     let is_sent = match sent {

@@ -152,6 +152,10 @@ async fn of_resource<R: Runtime>(
         Resource::Object(name, key) => {
             let bucket = request.bucket(name.as_str())?;
             let target = Target { bucket: &bucket, key: key.as_str() };
+            // A read needs no memory of its own; the others take it for as long as they run.
+            if matches!(operation, Operation::GetObject | Operation::HeadObject) {
+                return request.get_object(target).await;
+            }
             Box::pin(of_object(request, operation, target, exchange)).await
         }
     }
@@ -210,9 +214,9 @@ async fn of_object<R: Runtime>(
     exchange: &mut Exchange<'_, R>,
 ) -> Answer<R> {
     match operation {
-        Operation::GetObject | Operation::HeadObject => request.get_object(target).await,
-        Operation::GetObjectAttributes => request.object_attributes(target).await,
+        Operation::GetObject | Operation::HeadObject => unreachable!("answered without memory of their own"),
         Operation::PutObject => request.put_object(target, exchange).await,
+        Operation::GetObjectAttributes => request.object_attributes(target).await,
         Operation::CopyObject => request.copy_object(target).await,
         Operation::DeleteObject => request.delete_object(target).await,
         Operation::CreateMultipartUpload => request.create_upload(target).await,

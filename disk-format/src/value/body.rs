@@ -6,13 +6,17 @@ use crate::error::{DecodeError, Field, Structure};
 use crate::extent::{ArchivedExtent, Extent};
 use crate::key::SharedId;
 use rkyv::{Archive, Deserialize, Serialize};
+use smallvec::SmallVec;
+
+/// Entries of a body. Those of a small one stand in its record.
+pub type Entries = SmallVec<[BodyEntry; 4]>;
 
 /// Where a body is: entries in the order of its bytes.
 #[derive(Debug, Clone, PartialEq, Eq, Archive, Serialize, Deserialize)]
 #[rkyv(derive(Debug))]
 pub struct Body(
     /// The entries.
-    pub Vec<BodyEntry>,
+    pub Entries,
 );
 
 /// One stretch of a body.

@@ -32,6 +32,8 @@ pub enum ValueKind {
 }
 
 const VERSION: u8 = 1;
+/// What an ordinary value takes, so that it is written without growing, bytes.
+const VALUE_BYTES_USUAL: usize = 256;
 const STRUCTURE: Structure = Structure::Value;
 
 impl ValueKind {
@@ -97,7 +99,9 @@ macro_rules! codec {
         #[must_use]
         pub fn $encode(record: &$record) -> Vec<u8> {
             assert_eq!(record.check(), Ok(()), "the engine builds sound records");
-            archive::append(record, vec![ValueKind::$kind.number(), VERSION])
+            let mut value = Vec::with_capacity(VALUE_BYTES_USUAL);
+            value.extend_from_slice(&[ValueKind::$kind.number(), VERSION]);
+            archive::append(record, value)
         }
 
         #[doc = concat!("Reads a [`", stringify!($record), "`].")]

@@ -6,7 +6,7 @@ pub mod records;
 pub mod body;
 
 pub use body::{
-    ArchivedBody, ArchivedBodyEntry, ArchivedPartInfo, ArchivedPartTable, Body, BodyEntry, PartInfo,
+    ArchivedBody, ArchivedBodyEntry, ArchivedPartInfo, ArchivedPartTable, Body, BodyEntry, Entries, PartInfo,
     PartTable,
 };
 pub use codec::{
@@ -19,6 +19,6 @@ pub use records::{
     ArchivedBucketRecord, ArchivedBucketState, ArchivedChecksum, ArchivedEtag, ArchivedMetadata,
     ArchivedObjectRecord, ArchivedPartRecord, ArchivedSharedRecord, ArchivedSharedRefRecord,
     ArchivedUnrefRecord, ArchivedUploadRecord, ArchivedUploadState, BucketRecord, BucketState, Checksum,
-    Etag, Metadata, ObjectRecord, PartRecord, SharedRecord, SharedRefRecord, UnrefRecord, UploadRecord,
-    UploadState,
+    ChecksumBytes, Etag, Metadata, ObjectRecord, PartRecord, SharedRecord, SharedRefRecord, UnrefRecord,
+    UploadRecord, UploadState,
 };

@@ -6,6 +6,7 @@ use crate::extent::{Extent, check_all};
 use crate::key::SharedId;
 use crate::units::BucketId;
 use rkyv::{Archive, Deserialize, Serialize};
+use smallvec::SmallVec;
 
 /// Kind and version in front of each archive.
 const VALUE_HEADER_BYTES: usize = 2;
@@ -52,6 +53,9 @@ pub struct Etag {
     pub parts: u32,
 }
 
+/// The bytes of a checksum; the longest that is known has 32.
+pub type ChecksumBytes = SmallVec<[u8; 32]>;
+
 /// An additional checksum that the client asked for.
 #[derive(Debug, Clone, PartialEq, Eq, Archive, Serialize, Deserialize)]
 #[rkyv(derive(Debug))]
@@ -63,7 +67,7 @@ pub struct Checksum {
     /// Parts that a composite checksum covers.
     pub parts: u32,
     /// Its bytes.
-    pub value: Vec<u8>,
+    pub value: ChecksumBytes,
 }
 
 /// One header that is given back as it came.

@@ -1,7 +1,7 @@
 //! Bodies in and out.
 
 use super::Engine;
-use super::hold::{Hold, Place};
+use super::hold::{Hold, Renewals};
 use crate::body::{BodyPlace, BodySink, ExtentStream};
 use crate::buffer::{Buffer, BufferSlice};
 use crate::error::EngineError;
@@ -100,9 +100,7 @@ impl<R: Runtime> BodyWriter<R> {
 /// readers that take long.
 #[derive(Debug)]
 pub struct Object {
-    /// As it was when it was looked up; only its addresses may have changed since.
-    pub(super) record: Rc<ObjectRecord>,
-    pub(super) hold: Rc<Hold>,
+    pub(super) hold: Hold,
 }
 
 /// One part of an object that was made by a multipart upload.
@@ -119,34 +117,38 @@ pub struct ObjectPart {
 }
 
 impl Object {
+    pub(super) fn record(&self) -> &ObjectRecord {
+        self.hold.record()
+    }
+
     /// Bytes.
     #[must_use]
     pub fn size(&self) -> u64 {
-        self.record.size
+        self.record().size
     }
 
     /// When it was published.
     #[must_use]
     pub fn modified(&self) -> WallTime {
-        WallTime(u64::try_from(self.record.modified_ms).unwrap_or(0))
+        WallTime(u64::try_from(self.record().modified_ms).unwrap_or(0))
     }
 
     /// Its entity tag.
     #[must_use]
     pub fn etag(&self) -> &Etag {
-        &self.record.etag
+        &self.record().etag
     }
 
     /// The checksum it was stored with.
     #[must_use]
     pub fn checksum(&self) -> Option<&Checksum> {
-        self.record.checksum.as_ref()
+        self.record().checksum.as_ref()
     }
 
     /// Stored headers and user metadata.
     #[must_use]
     pub fn metadata(&self) -> &[Metadata] {
-        &self.record.metadata
+        &self.record().metadata
     }
 
     /// Its key.
@@ -158,7 +160,7 @@ impl Object {
     /// Made by a multipart upload.
     #[must_use]
     pub fn is_multipart(&self) -> bool {
-        self.record.parts != PartTable::None
+        self.record().parts != PartTable::None
     }
 }
 
@@ -167,9 +169,11 @@ impl Object {
 pub struct ObjectReader<R: Runtime> {
     stream: ExtentStream<R>,
     engine: Engine<R>,
-    hold: Rc<Hold>,
-    /// Where the stream reads.
-    place: Rc<Place>,
+    hold: Hold,
+    /// Keeps the bytes where the stream reads them.
+    guard: OpGuard,
+    /// As of when that is.
+    renewals: Renewals,
     /// What of the object it has not handed out yet.
     left: Range<u64>,
 }
@@ -190,15 +194,17 @@ impl<R: Runtime> ObjectReader<R> {
 
     /// Goes on where the object is now, when it was moved; only then is the old place let go of.
     fn follow(&mut self) {
-        let place = self.hold.place();
-        if Rc::ptr_eq(&place, &self.place) {
+        let renewals = self.hold.renewals();
+        if renewals == self.renewals {
             return;
         }
-        if place.entries() != self.place.entries() {
+        if renewals.moves != self.renewals.moves {
             let view = Rc::clone(&self.engine.shard.view);
-            self.stream = ExtentStream::new(view, place.entries(), self.left.clone());
+            let left = self.left.clone();
+            self.stream = self.hold.entries(|entries| ExtentStream::new(view, entries, left));
         }
-        self.place = place;
+        self.guard = self.hold.guard();
+        self.renewals = renewals;
     }
 
     /// Whether the next bytes are on their way, so that whoever waits for them while holding others does not
@@ -256,12 +262,13 @@ impl<R: Runtime> Engine<R> {
     pub fn read(&self, object: &Object, range: Range<u64>) -> ObjectReader<R> {
         assert!(range.end <= object.size(), "range lies inside the object");
         let view = Rc::clone(&self.shard.view);
-        let place = object.hold.place();
+        let hold = object.hold.clone();
         ObjectReader {
-            stream: ExtentStream::new(view, place.entries(), range.clone()),
+            stream: hold.entries(|entries| ExtentStream::new(view, entries, range.clone())),
             engine: self.clone(),
-            hold: Rc::clone(&object.hold),
-            place,
+            guard: hold.guard(),
+            renewals: hold.renewals(),
+            hold,
             left: range,
         }
     }
@@ -284,18 +291,17 @@ impl<R: Runtime> Engine<R> {
 
     /// The parts that an object was made of; empty when it was put whole.
     pub(super) async fn part_infos(&self, object: &Object) -> Result<Vec<PartInfo>, EngineError> {
-        let place = object.hold.place();
-        match &place.record.parts {
-            PartTable::None => Ok(Vec::new()),
-            PartTable::Inline(infos) => Ok(infos.clone()),
-            PartTable::Page { extents, .. } => {
-                let mut infos = Vec::new();
-                for extent in extents {
-                    let page = read_blob(&self.shard.view, std::slice::from_ref(extent)).await?;
-                    infos.extend(part_page::decode(&page)?);
-                }
-                Ok(infos)
-            }
+        let _guard = object.hold.guard();
+        let extents = match object.hold.parts() {
+            PartTable::None => return Ok(Vec::new()),
+            PartTable::Inline(infos) => return Ok(infos),
+            PartTable::Page { extents, .. } => extents,
+        };
+        let mut infos = Vec::new();
+        for extent in &extents {
+            let page = read_blob(&self.shard.view, std::slice::from_ref(extent)).await?;
+            infos.extend(part_page::decode(&page)?);
         }
+        Ok(infos)
     }
 }

@@ -15,7 +15,6 @@ use crate::sync::{AnswerTo, OpGuard, answer};
 use crate::types::{Bucket, Condition, ObjectMeta, Published};
 use ashlar_disk_format::part_page;
 use ashlar_disk_format::value::{BodyEntry, PartTable};
-use std::rc::Rc;
 
 /// The answer to who asked for a copy; `None` when the bytes cannot be shared.
 type CopyAnswer = AnswerTo<Result<Option<Published>, EngineError>>;
@@ -28,7 +27,7 @@ struct Sharing<R: Runtime> {
     step: SharingStep,
     publish: PublishCall,
     /// Keep the rows of new pages, and the source's bytes, where they are.
-    _guards: (OpGuard, Rc<Hold>),
+    _guards: (OpGuard, Hold),
 }
 
 impl<R: Runtime> Engine<R> {
@@ -46,12 +45,13 @@ impl<R: Runtime> Engine<R> {
     ) -> Result<Published, EngineError> {
         if source.size() >= SHARE_BYTES_MIN {
             let target = Sharer { bucket: bucket.id, key: key.to_vec() };
-            let shared = self.copy_by_reference(source, target, meta.clone(), condition.clone()).await?;
+            let sharing = self.copy_by_reference(source, target, meta.clone(), condition.clone());
+            let shared = Box::pin(sharing).await?;
             if let Some(published) = shared {
                 return Ok(published);
             }
         }
-        self.copy_bytes(source, bucket, key, meta, condition).await
+        Box::pin(self.copy_bytes(source, bucket, key, meta, condition)).await
     }
 
     /// `None` when the source is not what it was. Once begun it goes on, also when the caller goes away.
@@ -62,16 +62,16 @@ impl<R: Runtime> Engine<R> {
         meta: ObjectMeta,
         condition: Condition,
     ) -> Result<Option<Published>, EngineError> {
-        let guards = (self.enter()?, Rc::clone(&source.hold));
+        let guards = (self.enter()?, source.hold.clone());
         let mut space = BodySpace::default();
         let parts = self.copy_parts(source, &mut space).await?;
         let router = self.shard.router;
-        let (owner, step) = match shared_by(&source.record) {
+        let (owner, step) = match shared_by(source.record()) {
             Some((id, _)) => (router.core(id.vshard()), SharingStep::Refer { id, target: target.clone() }),
             None => {
                 let call = ShareCall {
                     source: Sharer { bucket: source.hold.bucket(), key: source.key().to_vec() },
-                    sequence: source.record.sequence,
+                    sequence: source.record().sequence,
                     target: target.clone(),
                 };
                 (router.object(source.hold.bucket(), source.key()), SharingStep::Share(Box::new(call)))

@@ -19,17 +19,19 @@ use crate::lifecycle::{EngineMesh, EngineOptions, Node, StartError, StartReport,
 use crate::runtime::{CoreId, Runtime};
 use crate::shard::{Reply, Request, Shard};
 use crate::sync::{OpGuard, Permit};
+use hold::Holds;
 use std::rc::Rc;
 
 /// A core's handle on the engine. Cheap to clone; never leaves its core.
 pub struct Engine<R: Runtime> {
     node: Rc<Node<R>>,
     shard: Rc<Shard<R>>,
+    holds: Holds,
 }
 
 impl<R: Runtime> Clone for Engine<R> {
     fn clone(&self) -> Self {
-        Self { node: Rc::clone(&self.node), shard: Rc::clone(&self.shard) }
+        Self { node: Rc::clone(&self.node), shard: Rc::clone(&self.shard), holds: self.holds.clone() }
     }
 }
 
@@ -60,7 +62,7 @@ impl<R: Runtime> Engine<R> {
     ) -> Result<(Self, Option<StartReport>), StartError> {
         let (node, report) = start(runtime, mesh, options).await?;
         let shard = node.shard()?;
-        Ok((Self { node, shard }, report))
+        Ok((Self { node, shard, holds: Holds::default() }, report))
     }
 
     /// This core.

@@ -1,20 +1,17 @@
 //! Objects: publish, look up, delete, list.
 
 use super::body::{Body, Object};
-use super::hold::{Hold, Place};
+use super::hold::Found;
 use super::{Engine, unexpected};
 use crate::error::EngineError;
 use crate::limits::LIST_MAX;
 use crate::runtime::{CoreId, Runtime};
 use crate::shard::{ListCall, PublishCall, Reply, Request, SharingStep, shared_by};
 use crate::types::{Bucket, Condition, ListEntry, ListPage, ListQuery, ObjectMeta, Published};
+use ashlar_disk_format::key::SharedId;
 use ashlar_disk_format::units::BucketId;
-use ashlar_disk_format::value::{ObjectRecord, SharedRecord};
+use ashlar_disk_format::value::ObjectRecord;
 use futures_util::future::join_all;
-use std::rc::Rc;
-
-/// A record, and where its bytes are when it shares them.
-type Located = Option<(Box<ObjectRecord>, Option<Box<SharedRecord>>)>;
 
 impl<R: Runtime> Engine<R> {
     /// Gives a key a new object; durable when this returns.
@@ -52,21 +49,36 @@ impl<R: Runtime> Engine<R> {
     pub async fn lookup(&self, bucket: &Bucket, key: &[u8]) -> Result<Option<Object>, EngineError> {
         let guard = self.enter()?;
         let now = self.runtime().now();
-        let Some((record, shared)) = self.locate(bucket.id, key).await? else { return Ok(None) };
-        let record = Rc::from(record);
-        let place = Place::new(Rc::clone(&record), shared, guard);
-        Ok(Some(Object { record, hold: Hold::new(bucket.id, key, place, now) }))
+        let Some(found) = self.locate(bucket.id, key).await? else { return Ok(None) };
+        Ok(Some(Object { hold: self.holds.hold((bucket.id, key), found, (guard, now)) }))
     }
 
     /// The record of a key, and where its bytes are when it shares them. They stay there for who entered before.
-    pub(super) async fn locate(&self, bucket: BucketId, key: &[u8]) -> Result<Located, EngineError> {
+    pub(super) async fn locate(&self, bucket: BucketId, key: &[u8]) -> Result<Option<Found>, EngineError> {
+        let Some(record) = self.record(bucket, key).await? else { return Ok(None) };
+        let Some(sharing) = shared_by(&record) else { return Ok(Some((record, None))) };
+        Box::pin(self.locate_shared(bucket, key, record, sharing)).await
+    }
+
+    /// The record of a key; without a call if this core owns it.
+    async fn record(&self, bucket: BucketId, key: &[u8]) -> Result<Option<ObjectRecord>, EngineError> {
         let owner = self.shard.router.object(bucket, key);
-        let Reply::Object(record) = self.ask(owner, Request::Lookup { bucket, key: key.to_vec() }).await?
-        else {
-            return Err(unexpected());
-        };
-        let Some(record) = record else { return Ok(None) };
-        let Some((id, _)) = shared_by(&record) else { return Ok(Some((record, None))) };
+        if owner == self.runtime().core() {
+            return self.shard.lookup(bucket, key).await;
+        }
+        let request = Request::Lookup { bucket, key: key.to_vec() };
+        let Reply::Object(record) = self.ask(owner, request).await? else { return Err(unexpected()) };
+        Ok(record.map(|record| *record))
+    }
+
+    async fn locate_shared(
+        &self,
+        bucket: BucketId,
+        key: &[u8],
+        record: ObjectRecord,
+        (id, _token): (SharedId, u64),
+    ) -> Result<Option<Found>, EngineError> {
+        let owner = self.shard.router.object(bucket, key);
         let body_owner = self.shard.router.core(id.vshard());
         let question = Request::Sharing(SharingStep::Where(id));
         let Reply::Where(shared) = self.ask(body_owner, question).await? else {
@@ -84,7 +96,7 @@ impl<R: Runtime> Engine<R> {
         let Reply::Held(held) = self.ask(owner, held).await? else { return Err(unexpected()) };
         Ok(held.map(|held| {
             let (record, shared) = *held;
-            (Box::new(record), shared.map(Box::new))
+            (record, shared.map(Box::new))
         }))
     }
 

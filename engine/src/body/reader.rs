@@ -7,12 +7,12 @@ use crate::number::to_u32;
 use crate::pool::PoolView;
 use crate::rows::{read_body, read_body_at_once, read_extent};
 use crate::runtime::Runtime;
+use arrayvec::ArrayVec;
 use ashlar_disk_format::error::{DecodeError, Field, Structure};
 use ashlar_disk_format::extent::Extent;
 use ashlar_disk_format::extent_page::ExtentPage;
-use ashlar_disk_format::value::BodyEntry;
+use ashlar_disk_format::value::{BodyEntry, Entries};
 use futures_util::future::LocalBoxFuture;
-use std::collections::VecDeque;
 use std::future::poll_fn;
 use std::ops::Range;
 use std::rc::Rc;
@@ -31,12 +31,12 @@ enum Ahead {
 pub(crate) struct ExtentStream<R: Runtime> {
     view: Rc<PoolView<R>>,
     /// What is still to be visited, last first.
-    pending: Vec<BodyEntry>,
+    pending: Entries,
     /// Bytes to pass over, then bytes to hand out.
     skip: u64,
     left: u64,
     /// In order.
-    ahead: VecDeque<Ahead>,
+    ahead: ArrayVec<Ahead, READ_AHEAD_EXTENTS>,
     /// What comes behind them, and could not be read ahead.
     next: Option<(Extent, Range<u32>)>,
 }
@@ -50,14 +50,13 @@ impl<R: Runtime> std::fmt::Debug for ExtentStream<R> {
 impl<R: Runtime> ExtentStream<R> {
     /// The bytes `range` of the body that `entries` make up.
     pub(crate) fn new(view: Rc<PoolView<R>>, entries: &[BodyEntry], range: Range<u64>) -> Self {
-        let mut pending = entries.to_vec();
-        pending.reverse();
+        let pending = entries.iter().rev().cloned().collect();
         Self {
             view,
             pending,
             skip: range.start,
             left: range.end.saturating_sub(range.start),
-            ahead: VecDeque::new(),
+            ahead: ArrayVec::new(),
             next: None,
         }
     }
@@ -74,12 +73,12 @@ impl<R: Runtime> ExtentStream<R> {
     pub(crate) async fn next(&mut self) -> Result<Option<BufferSlice>, EngineError> {
         self.read_ahead().await?;
         // Taken off only when the bytes are here: a caller who gives up half way loses none.
-        if let Some(Ahead::Asked(reading)) = self.ahead.front_mut() {
+        if let Some(Ahead::Asked(reading)) = self.ahead.first_mut() {
             let result = reading.await;
-            self.ahead.pop_front();
+            self.ahead.remove(0);
             return result.map(Some);
         }
-        if let Some(Ahead::Here(result)) = self.ahead.pop_front() {
+        if let Some(Ahead::Here(result)) = self.ahead.pop_at(0) {
             return result.map(Some);
         }
         let Some((extent, range)) = &self.next else { return Ok(None) };
@@ -96,7 +95,7 @@ impl<R: Runtime> ExtentStream<R> {
             };
             let Some((extent, range)) = next else { return Ok(()) };
             if let Some(slice) = self.view.blocks.get(&extent, &range) {
-                self.ahead.push_back(Ahead::Here(Ok(slice)));
+                self.ahead.push(Ahead::Here(Ok(slice)));
                 continue;
             }
             // The only one needs no place among those read ahead.
@@ -108,7 +107,7 @@ impl<R: Runtime> ExtentStream<R> {
                 return Ok(());
             };
             let begun = poll_fn(|context| Poll::Ready(reading.as_mut().poll(context))).await;
-            self.ahead.push_back(match begun {
+            self.ahead.push(match begun {
                 Poll::Ready(result) => Ahead::Here(result),
                 Poll::Pending => Ahead::Asked(reading),
             });

@@ -15,7 +15,7 @@ use std::future::Future;
 use std::pin::Pin;
 use std::rc::{Rc, Weak};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU32, AtomicUsize, Ordering, fence};
 use std::task::{Context, Poll, Waker};
 
 /// Waiters an arena queues before it refuses: beyond that the caller must shed load.
@@ -68,11 +68,43 @@ pub(super) struct Home {
     id: usize,
     region: u16,
     returned: ArrayQueue<u32>,
+    /// How many share the buffer that begins at a page.
+    sharers: Box<[AtomicU32]>,
 }
 
 impl Home {
     pub(super) fn region(&self) -> u16 {
         self.region
+    }
+
+    fn count(&self, page: u32) -> &AtomicU32 {
+        &self.sharers[page as usize]
+    }
+
+    /// A buffer has its first reader.
+    pub(super) fn share_first(&self, page: u32) {
+        self.count(page).store(1, Ordering::Relaxed);
+    }
+
+    /// A buffer has one more reader, who knows it from another.
+    pub(super) fn share(&self, page: u32) {
+        let before = self.count(page).fetch_add(1, Ordering::Relaxed);
+        assert!(before < u32::MAX, "a buffer has fewer readers than there is memory for");
+    }
+
+    /// A reader lets go; true when it was the last.
+    pub(super) fn unshare(&self, page: u32) -> bool {
+        if self.count(page).fetch_sub(1, Ordering::Release) > 1 {
+            return false;
+        }
+        // What the others read, they read before.
+        fence(Ordering::Acquire);
+        true
+    }
+
+    /// How many readers a buffer has.
+    pub(super) fn sharers(&self, page: u32) -> u32 {
+        self.count(page).load(Ordering::Acquire)
     }
 
     pub(super) fn give(&self, page: u32) {
@@ -125,7 +157,8 @@ impl Arena {
     pub fn new(region: Region, index: u16) -> Self {
         let pages = pages_of(region.bytes());
         let id = NEXT_ARENA.fetch_add(1, Ordering::Relaxed);
-        let home = Arc::new(Home { id, region: index, returned: ArrayQueue::new(pages) });
+        let sharers = std::iter::repeat_with(AtomicU32::default).take(pages).collect();
+        let home = Arc::new(Home { id, region: index, returned: ArrayQueue::new(pages), sharers });
         let inner = Rc::new(Inner {
             region,
             home,
@@ -359,6 +392,7 @@ fn order_of(bytes: usize) -> usize {
 
 #[cfg(test)]
 mod tests {
+    use super::super::SharedBuffer;
     use super::*;
     use futures_util::task::noop_waker;
 
@@ -367,7 +401,7 @@ mod tests {
     }
 
     /// Holds buffers for later.
-    struct Shelf(RefCell<Vec<Arc<Buffer>>>);
+    struct Shelf(RefCell<Vec<SharedBuffer>>);
 
     impl Relief for Shelf {
         fn relieve(&self) -> bool {
@@ -381,14 +415,14 @@ mod tests {
         let shelf = Rc::new(Shelf(RefCell::default()));
         let relief: Weak<Shelf> = Rc::downgrade(&shelf);
         arena.relieve_by(relief);
-        *shelf.0.borrow_mut() = std::iter::from_fn(|| arena.inner.take(0)).map(Arc::new).collect();
+        *shelf.0.borrow_mut() = std::iter::from_fn(|| arena.inner.take(0)).map(SharedBuffer::from).collect();
         let count = shelf.0.borrow().len();
         assert_eq!((count, arena.available()), (512, 0));
         let mut three = Box::pin(arena.take_many(3, 4096));
         let Poll::Ready(Ok(three)) = poll_once(three.as_mut()) else { panic!("there is enough to give up") };
         assert_eq!(shelf.0.borrow().len(), count - 3, "no more than was wanted");
         // One of those on the shelf is in use: what needs its memory waits for that user alone.
-        let used = Arc::clone(&shelf.0.borrow()[0]);
+        let used = shelf.0.borrow()[0].clone();
         let mut all = Box::pin(arena.take_many(2, 1 << 20));
         assert!(poll_once(all.as_mut()).is_pending());
         assert!(arena.is_awaited() && shelf.0.borrow().is_empty());

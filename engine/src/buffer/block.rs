@@ -1,6 +1,9 @@
 //! The owned buffer and its read-only shared slice.
 
 use super::arena::Home;
+use super::shared::SharedBuffer;
+use crate::number::to_u32;
+use std::mem::ManuallyDrop;
 use std::ops::Range;
 use std::ptr::NonNull;
 use std::sync::Arc;
@@ -60,6 +63,16 @@ impl Buffer {
     }
 }
 
+impl Buffer {
+    /// Its parts, for another owner of the block.
+    pub(super) fn into_block(self) -> (NonNull<u8>, usize, u32, Arc<Home>) {
+        let buffer = ManuallyDrop::new(self);
+        // SAFETY: the buffer is never dropped nor looked at again, so this is the only owner of its reference.
+        let home = unsafe { std::ptr::read(&raw const buffer.home) };
+        (buffer.start, buffer.capacity, buffer.page, home)
+    }
+}
+
 impl Drop for Buffer {
     fn drop(&mut self) {
         self.home.give(self.page);
@@ -70,7 +83,7 @@ impl Drop for Buffer {
 #[derive(Debug, Clone)]
 enum Memory {
     /// DMA memory, which goes home with the last slice.
-    Buffer(Arc<Buffer>),
+    Buffer(SharedBuffer),
     /// The heap, on account of whoever put them there.
     Heap(Arc<[u8]>),
 }
@@ -84,19 +97,19 @@ impl Memory {
     }
 }
 
-/// A read-only range of bytes that several readers may hold: of a buffer, or of what a cache keeps on the heap.
+/// A read-only range of fewer than 4 GiB of bytes that several readers may hold: of a buffer, or of what a cache keeps on the heap.
 #[derive(Debug, Clone)]
 pub struct BufferSlice {
     memory: Memory,
-    start: usize,
-    end: usize,
+    start: u32,
+    end: u32,
 }
 
 impl BufferSlice {
     fn over(memory: Memory, range: Range<usize>) -> Self {
         assert!(range.start <= range.end, "slice ends before it starts");
         assert!(range.end <= memory.bytes().len(), "slice leaves its memory");
-        Self { memory, start: range.start, end: range.end }
+        Self { memory, start: to_u32(range.start), end: to_u32(range.end) }
     }
 
     /// Shares `range` of a buffer.
@@ -104,7 +117,7 @@ impl BufferSlice {
     /// # Panics
     /// When the range does not lie inside the buffer.
     #[must_use]
-    pub fn new(buffer: Arc<Buffer>, range: Range<usize>) -> Self {
+    pub fn new(buffer: SharedBuffer, range: Range<usize>) -> Self {
         Self::over(Memory::Buffer(buffer), range)
     }
 
@@ -114,7 +127,7 @@ impl BufferSlice {
     /// When the range does not lie inside the buffer.
     #[must_use]
     pub fn of(buffer: Buffer, range: Range<usize>) -> Self {
-        Self::new(Arc::new(buffer), range)
+        Self::new(buffer.into(), range)
     }
 
     /// Shares `range` of bytes on the heap.
@@ -130,13 +143,14 @@ impl BufferSlice {
     #[must_use]
     pub fn part(&self, range: Range<usize>) -> Self {
         assert!(range.end <= self.len(), "part leaves its slice");
-        Self::over(self.memory.clone(), self.start + range.start..self.start + range.end)
+        let start = self.start as usize;
+        Self::over(self.memory.clone(), start + range.start..start + range.end)
     }
 
     /// Bytes in the slice.
     #[must_use]
     pub fn len(&self) -> usize {
-        self.end - self.start
+        (self.end - self.start) as usize
     }
 
     /// True when nothing is in it.
@@ -148,7 +162,7 @@ impl BufferSlice {
     /// The bytes.
     #[must_use]
     pub fn bytes(&self) -> &[u8] {
-        &self.memory.bytes()[self.start..self.end]
+        &self.memory.bytes()[self.start as usize..self.end as usize]
     }
 
     /// Whether it lies in DMA memory.
@@ -164,7 +178,7 @@ impl BufferSlice {
     /// Whether others hold slices of the same memory.
     pub(crate) fn is_shared(&self) -> bool {
         match &self.memory {
-            Memory::Buffer(buffer) => Arc::strong_count(buffer) > 1,
+            Memory::Buffer(buffer) => buffer.is_shared(),
             Memory::Heap(bytes) => Arc::strong_count(bytes) > 1,
         }
     }

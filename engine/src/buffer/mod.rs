@@ -6,12 +6,14 @@
 
 mod arena;
 mod block;
+mod shared;
 mod buddy;
 mod region;
 
 pub use arena::{AllocationError, Arena, Relief};
 pub use block::{Buffer, BufferSlice};
 pub use region::{Region, RegionError};
+pub use shared::SharedBuffer;
 
 /// Smallest buffer, bytes: the write unit of the disk format and the page size.
 pub const BUFFER_BYTES_MIN: usize = 4096;

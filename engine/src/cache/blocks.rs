@@ -367,7 +367,7 @@ mod tests {
         let (arena, cache) = kept();
         let count = (0..20).filter(|row| is_held(&cache, *row)).count();
         assert_eq!(count, 7, "half of the arena, in blocks of 128 KiB and a little more");
-        let other = Extent { crcs: vec![1, 2], ..large(0).0 };
+        let other = Extent { crcs: vec![1, 2].into(), ..large(0).0 };
         assert_eq!(read(&cache, &other, 0..10), None, "of another parent");
         let sent = cache.get(&large(0).0, &(0..10)).unwrap();
         let some = arena.try_take(1 << 20).unwrap();

@@ -4,7 +4,7 @@
 //! the chunk is kept once for neighbours and a page costs 16 bytes.
 
 use ashlar_disk_format::error::{DecodeError, Field, Structure};
-use ashlar_disk_format::extent::Extent;
+use ashlar_disk_format::extent::{Crcs, Extent};
 use ashlar_disk_format::units::{Generation, GroupId, Height, RowOffset};
 
 /// The part of an extent that neighbours share.
@@ -81,7 +81,7 @@ impl PageTable {
             data_count: chunk.data_count,
             payload_offset: place.payload_offset,
             length: place.length,
-            crcs: vec![place.crc],
+            crcs: Crcs::from_slice(&[place.crc]),
         }
     }
 
@@ -121,7 +121,7 @@ mod tests {
                 data_count: 4,
                 payload_offset: number * 100,
                 length: 99,
-                crcs: vec![number],
+                crcs: vec![number].into(),
             })
             .collect();
         let mut table = PageTable::default();
@@ -130,7 +130,7 @@ mod tests {
         assert_eq!(table.iter().collect::<Vec<_>>(), extents);
         assert_eq!(table.chunks.len(), 5);
         assert_eq!(table.bytes(), 100 * 16 + 5 * 24);
-        let two = Extent { crcs: vec![1, 2], ..extents[0].clone() };
+        let two = Extent { crcs: vec![1, 2].into(), ..extents[0].clone() };
         assert!(table.push(&two).is_err());
         assert_eq!(table.len(), 100);
     }

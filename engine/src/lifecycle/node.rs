@@ -253,7 +253,7 @@ impl<R: Runtime> Node<R> {
 /// What clients ask for, on the owner of the key.
 async fn operate<R: Runtime>(shard: &Rc<Shard<R>>, request: Request) -> Result<Reply, EngineError> {
     match request {
-        Request::Lookup { bucket, key } => Ok(Reply::Object(shard.lookup(bucket, &key).await?)),
+        Request::Lookup { bucket, key } => Ok(Reply::Object(shard.lookup(bucket, &key).await?.map(Box::new))),
         Request::Publish(call) => shard.publish(*call).await,
         Request::Delete { bucket, key, condition } => {
             Ok(Reply::Existed(shard.delete(bucket, &key, &condition).await?))

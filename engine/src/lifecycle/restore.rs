@@ -12,7 +12,7 @@ use ashlar_disk_format::key::{
 };
 use ashlar_disk_format::record::{Batch, Mutation};
 use ashlar_disk_format::units::{GroupId, RowOffset};
-use ashlar_disk_format::value::{BodyEntry, decode_object, decode_part, decode_shared};
+use ashlar_disk_format::value::{Entries, decode_object, decode_part, decode_shared};
 use std::collections::BTreeMap;
 use std::ops::Bound;
 use std::rc::Rc;
@@ -20,7 +20,7 @@ use std::rc::Rc;
 /// What a value of the index keeps alive, and how it counts.
 #[derive(Default)]
 struct Meaning {
-    entries: Vec<BodyEntry>,
+    entries: Entries,
     counts: Option<CounterDelta>,
 }
 
@@ -35,11 +35,11 @@ fn meaning(key: &[u8], value: &[u8]) -> Result<Meaning, EngineError> {
         Space::Upload => {
             let (bucket, _, _) = decode_upload_key(key)?;
             let counts = CounterDelta { bucket, objects: 0, bytes: 0, uploads: 1 };
-            Meaning { entries: Vec::new(), counts: Some(counts) }
+            Meaning { entries: Entries::new(), counts: Some(counts) }
         }
         Space::Part => Meaning { entries: decode_part(value)?.body.0, counts: None },
         Space::Shared => Meaning { entries: decode_shared(value)?.body.0, counts: None },
-        Space::Bucket | Space::SharedRef | Space::Unref => Meaning { entries: Vec::new(), counts: None },
+        Space::Bucket | Space::SharedRef | Space::Unref => Meaning { entries: Entries::new(), counts: None },
     })
 }
 

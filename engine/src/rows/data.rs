@@ -134,7 +134,7 @@ impl<R: Runtime> DataWriter<R> {
             row = written.row;
             if written.failures.is_empty() {
                 let extents = |piece: &Range<usize>| row.extents(address, piece.start, piece.len());
-                return Ok(pieces.iter().map(extents).collect());
+                return Ok(pieces.iter().map(|piece| extents(piece).into_vec()).collect());
             }
             for (device, error) in written.failures {
                 self.view.report_failure(device, error).await;

@@ -26,5 +26,5 @@ pub(crate) use mend::{GoodChunk, RowPlace, gather, good_chunk, rebuild};
 pub(crate) use open::open_prepared;
 pub(crate) use pages::RowPages;
 pub(crate) use read::{read_body, read_body_at_once, read_chunk, read_extent};
-pub(crate) use row::{RowAddress, RowBuffer, RowIdentity};
+pub(crate) use row::{Extents, RowAddress, RowBuffer, RowIdentity};
 pub(crate) use write::{write_chunk, write_row};

@@ -226,7 +226,7 @@ mod tests {
             data_count: 2,
             payload_offset: 0,
             length: 3000,
-            crcs: vec![0],
+            crcs: vec![0].into(),
         };
         assert_eq!(fits(&good, &group, SEGMENT_BYTES), Ok(()));
         let refused = [
@@ -234,7 +234,7 @@ mod tests {
             (Field::Row, Extent { row: RowOffset(u32::MAX), ..good.clone() }),
             (Field::DataCount, Extent { member: 2, data_count: 3, ..good.clone() }),
             (Field::Length, Extent { length: 4096, ..good.clone() }),
-            (Field::Crcs, Extent { crcs: Vec::new(), ..good }),
+            (Field::Crcs, Extent { crcs: Vec::new().into(), ..good }),
         ];
         for (field, extent) in refused {
             let found = fits(&extent, &group, SEGMENT_BYTES);

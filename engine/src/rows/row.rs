@@ -10,9 +10,10 @@ use arrayvec::ArrayVec;
 use ashlar_disk_format::checksum::crc32c_append;
 use ashlar_disk_format::chunk::ChunkHeader;
 use ashlar_disk_format::constants::MEMBERS_MAX;
-use ashlar_disk_format::extent::Extent;
+use ashlar_disk_format::extent::{Crcs, Extent};
 use ashlar_disk_format::group::GroupKind;
 use ashlar_disk_format::units::{Epoch, Generation, GroupId, LogId, PoolId, RowOffset, RowSequence};
+use smallvec::SmallVec;
 
 /// Where a row went.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -34,6 +35,9 @@ pub(crate) struct RowIdentity {
     pub(crate) previous_crc: u32,
     pub(crate) record_bytes: u32,
 }
+
+/// Where bytes of a row are. A body in a row of the log lies in two chunks at most.
+pub(crate) type Extents = SmallVec<[Extent; 2]>;
 
 /// Chunk buffers of one row, header room left free at the front of each.
 #[derive(Debug)]
@@ -198,7 +202,7 @@ impl RowBuffer {
     }
 
     /// The extents of `length` payload bytes from `position`, checksummed, at `address`.
-    pub(crate) fn extents(&self, address: RowAddress, position: usize, length: usize) -> Vec<Extent> {
+    pub(crate) fn extents(&self, address: RowAddress, position: usize, length: usize) -> Extents {
         self.geometry.places(position, length).map(|place| self.extent(address, place)).collect()
     }
 
@@ -210,7 +214,7 @@ impl RowBuffer {
         });
         let crcs = sums.map_or_else(
             || Extent::crcs_of(&self.chunks[usize::from(place.member)].bytes()[start..end]),
-            |sums| sums.blocks().to_vec(),
+            |sums| Crcs::from_slice(sums.blocks()),
         );
         Extent {
             generation: address.generation,
@@ -393,7 +397,7 @@ mod tests {
         });
         let height = to_usize(u64::from(row.geometry().height.bytes()));
         let chunks = row.chunks.iter().map(|chunk| chunk.bytes()[..height].to_vec()).collect();
-        (row.extents(address, 0, row.used()), chunks)
+        (row.extents(address, 0, row.used()).into_vec(), chunks)
     }
 
     #[test]

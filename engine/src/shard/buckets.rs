@@ -17,7 +17,7 @@ use crate::runtime::{CoreId, Runtime, TaskQueue};
 use crate::types::{Bucket, UploadQuery};
 use ashlar_disk_format::key::{bucket_key, bucket_prefix, decode_upload_key, prefix_end, upload_prefix};
 use ashlar_disk_format::units::BucketId;
-use ashlar_disk_format::value::{BucketRecord, BucketState, decode_bucket, encode_bucket};
+use ashlar_disk_format::value::{BucketRecord, BucketState, Entries, decode_bucket, encode_bucket};
 use std::ops::Bound;
 use std::rc::Rc;
 
@@ -121,7 +121,7 @@ impl<R: Runtime> Shard<R> {
             mutations: vec![planned],
             payload: None,
             hold: BodySpace::default(),
-            release: Vec::new(),
+            release: Entries::new(),
             counters: None,
             answer,
         })

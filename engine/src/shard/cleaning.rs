@@ -28,8 +28,8 @@ use ashlar_disk_format::key::{
 };
 use ashlar_disk_format::units::{GroupId, VirtualShard};
 use ashlar_disk_format::value::{
-    Body, BodyEntry, PartTable, decode_object, decode_part, decode_shared, encode_object, encode_part,
-    encode_shared, may_lie_in,
+    Body, BodyEntry, Entries, PartTable, decode_object, decode_part, decode_shared, encode_object,
+    encode_part, encode_shared, may_lie_in,
 };
 use futures_util::future::join_all;
 use std::collections::BTreeSet;
@@ -275,7 +275,7 @@ impl<R: Runtime> Pass<R> {
 }
 
 /// Where the bytes are that a value keeps alive: those of its body, and those of its table of parts.
-fn addresses(key: &[u8], value: &[u8]) -> Result<(Vec<BodyEntry>, Vec<Extent>), EngineError> {
+fn addresses(key: &[u8], value: &[u8]) -> Result<(Entries, Vec<Extent>), EngineError> {
     Ok(match Space::of(key)? {
         Space::Object => {
             let record = decode_object(value)?;
@@ -284,7 +284,7 @@ fn addresses(key: &[u8], value: &[u8]) -> Result<(Vec<BodyEntry>, Vec<Extent>), 
         }
         Space::Part => (decode_part(value)?.body.0, Vec::new()),
         Space::Shared => (decode_shared(value)?.body.0, Vec::new()),
-        Space::Bucket | Space::Upload | Space::SharedRef | Space::Unref => (Vec::new(), Vec::new()),
+        Space::Bucket | Space::Upload | Space::SharedRef | Space::Unref => (Entries::new(), Vec::new()),
     })
 }
 
@@ -337,7 +337,7 @@ impl<R: Runtime> Shard<R> {
                 mutations: vec![put],
                 payload: None,
                 hold,
-                release,
+                release: release.into(),
                 counters: None,
                 answer,
             })
@@ -364,17 +364,17 @@ async fn rewritten<R: Runtime>(
     Ok(match Space::of(&find.key)? {
         Space::Part => {
             let mut record = decode_part(&find.value)?;
-            record.body = Body(rewriting.run(&record.body.0).await?);
+            record.body = Body(rewriting.run(&record.body.0).await?.into());
             encode_part(&record)
         }
         Space::Shared => {
             let mut record = decode_shared(&find.value)?;
-            record.body = Body(rewriting.run(&record.body.0).await?);
+            record.body = Body(rewriting.run(&record.body.0).await?.into());
             encode_shared(&record)
         }
         Space::Object | Space::Bucket | Space::Upload | Space::SharedRef | Space::Unref => {
             let mut record = decode_object(&find.value)?;
-            record.body = Body(rewriting.run(&record.body.0).await?);
+            record.body = Body(rewriting.run(&record.body.0).await?.into());
             if let PartTable::Page { extents, .. } = &mut record.parts {
                 *extents = extents.iter().flat_map(|extent| rewriting.exchange(extent)).collect();
             }

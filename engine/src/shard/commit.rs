@@ -14,14 +14,16 @@ use crate::error::EngineError;
 use crate::limits::{OPEN_ATTEMPTS_MAX, RECORD_BYTES_MAX};
 use crate::log::{Durable, RowSlot};
 use crate::number::{to_u32, to_usize};
-use crate::rows::{Announcement, RowBuffer};
+use crate::rows::{Announcement, Extents, RowBuffer};
 use crate::runtime::Runtime;
 use crate::sync::AnswerTo;
 use ashlar_disk_format::constants::{CRC_BLOCK, HEIGHT_MAX};
 use ashlar_disk_format::extent::Extent;
 use ashlar_disk_format::record::{Batch, Mutation, Record, batch_len, encode_record};
 use ashlar_disk_format::units::{Generation, GroupId, Height, RowOffset, VirtualShard};
-use ashlar_disk_format::value::{Body, BodyEntry, ObjectRecord, PartRecord, encode_object, encode_part};
+use ashlar_disk_format::value::{
+    Body, BodyEntry, Entries, ObjectRecord, PartRecord, encode_object, encode_part,
+};
 use std::ops::Range;
 use std::rc::Rc;
 
@@ -69,7 +71,7 @@ pub(crate) struct Change {
     /// Space of stored bodies that become live.
     pub(crate) hold: BodySpace,
     /// Bodies that die.
-    pub(crate) release: Vec<BodyEntry>,
+    pub(crate) release: Entries,
     pub(crate) counters: Option<CounterDelta>,
     pub(crate) answer: AnswerTo<Result<(), EngineError>>,
 }
@@ -157,7 +159,7 @@ impl PlannedValue {
 }
 
 /// Each change as it stands in its row: its mutations, and the extents of its payload.
-type Batches = Vec<(Batch, Vec<Extent>)>;
+type Batches = Vec<(Batch, Extents)>;
 
 /// Runs for the life of the shard.
 pub(crate) async fn run_committer<R: Runtime>(shard: Rc<Shard<R>>) {
@@ -269,7 +271,7 @@ async fn fill<R: Runtime>(
     let mut row = RowBuffer::new(slot.geometry, buffers);
     let mut placed = Vec::with_capacity(changes.len());
     for change in &*changes {
-        let extents = change.payload.as_ref().map_or_else(Vec::new, |payload| {
+        let extents = change.payload.as_ref().map_or_else(Extents::new, |payload| {
             let start = row.used();
             row.push(&payload.buffer.bytes()[payload.range.clone()]);
             row.extents(slot.address, start, payload.range.len())

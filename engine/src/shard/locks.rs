@@ -1,11 +1,12 @@
 //! One change per key at a time. Waiters are served in order. Bounded by the operations that run.
 
 use crate::sync::{AnswerTo, answer};
+use ashlar_disk_format::key::LookupKey;
 use std::cell::RefCell;
 use std::collections::{BTreeMap, VecDeque};
 use std::rc::Rc;
 
-type Table = BTreeMap<Vec<u8>, VecDeque<AnswerTo<()>>>;
+type Table = BTreeMap<LookupKey, VecDeque<AnswerTo<()>>>;
 
 /// The locked keys of one shard.
 #[derive(Debug, Clone, Default)]
@@ -17,7 +18,7 @@ pub(crate) struct KeyLocks {
 #[derive(Debug)]
 pub(crate) struct KeyLock {
     table: Rc<RefCell<Table>>,
-    key: Vec<u8>,
+    key: LookupKey,
 }
 
 impl KeyLocks {
@@ -27,7 +28,7 @@ impl KeyLocks {
             let mut table = self.table.borrow_mut();
             match table.get_mut(key) {
                 None => {
-                    table.insert(key.to_vec(), VecDeque::new());
+                    table.insert(LookupKey::from_slice(key), VecDeque::new());
                     None
                 }
                 Some(waiting) => {
@@ -41,7 +42,7 @@ impl KeyLocks {
             let passed = turn.await;
             assert!(passed.is_some(), "a lock is handed on, never dropped");
         }
-        KeyLock { table: Rc::clone(&self.table), key: key.to_vec() }
+        KeyLock { table: Rc::clone(&self.table), key: LookupKey::from_slice(key) }
     }
 }
 

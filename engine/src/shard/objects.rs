@@ -9,9 +9,9 @@ use crate::error::EngineError;
 use crate::number::to_i64;
 use crate::runtime::{Runtime, WallTime};
 use crate::types::{Condition, Etag, EtagMatch, Published};
-use ashlar_disk_format::key::{object_key, virtual_shard};
+use ashlar_disk_format::key::{object_key, object_lookup_key, virtual_shard};
 use ashlar_disk_format::units::BucketId;
-use ashlar_disk_format::value::{Body, BodyEntry, ObjectRecord, decode_object, encode_object};
+use ashlar_disk_format::value::{Body, BodyEntry, Entries, ObjectRecord, decode_object, encode_object};
 use std::rc::Rc;
 
 /// Does the condition hold against what is there?
@@ -39,7 +39,7 @@ pub(crate) fn check_condition(condition: &Condition, current: Option<&Etag>) -> 
 }
 
 /// Everything that a record keeps alive.
-pub(crate) fn held_by(record: &ObjectRecord) -> Vec<BodyEntry> {
+pub(crate) fn held_by(record: &ObjectRecord) -> Entries {
     let table = record.parts.extents().iter().cloned().map(BodyEntry::Data);
     record.body.0.iter().cloned().chain(table).collect()
 }
@@ -52,7 +52,7 @@ pub(super) fn placed(body: BodyPlace) -> (Body, Option<Payload>, BodySpace) {
             let length = payload.as_ref().map_or(0, |payload| payload.range.len());
             (stand_in(length), payload, BodySpace::default())
         }
-        BodyPlace::Stored { entries, space } => (Body(entries), None, space),
+        BodyPlace::Stored { entries, space } => (Body(entries.into()), None, space),
     }
 }
 
@@ -70,13 +70,13 @@ impl<R: Runtime> Shard<R> {
         &self,
         bucket: BucketId,
         key: &[u8],
-    ) -> Result<Option<Box<ObjectRecord>>, EngineError> {
-        let Some(value) = self.index.get(&object_key(bucket, key)).await? else { return Ok(None) };
-        Ok(Some(Box::new(decode_object(&value)?)))
+    ) -> Result<Option<ObjectRecord>, EngineError> {
+        let Some(value) = self.index.get(&object_lookup_key(bucket, key)).await? else { return Ok(None) };
+        Ok(Some(decode_object(&value)?))
     }
 
     /// What a publication replaces, if it may go ahead. The key is locked.
-    async fn replaced_by(&self, call: &PublishCall) -> Result<Option<Box<ObjectRecord>>, EngineError> {
+    async fn replaced_by(&self, call: &PublishCall) -> Result<Option<ObjectRecord>, EngineError> {
         if self.is_low() {
             return Err(EngineError::Full);
         }
@@ -90,7 +90,7 @@ impl<R: Runtime> Shard<R> {
     /// refusal: the object may be found at the next start.
     pub(crate) async fn publish(self: &Rc<Self>, call: PublishCall) -> Result<Reply, EngineError> {
         let _changing = self.changing.enter();
-        let index_key = object_key(call.bucket, &call.key);
+        let index_key = object_lookup_key(call.bucket, &call.key);
         let _lock = self.locks.lock(&index_key).await;
         let current = match self.replaced_by(&call).await {
             Ok(current) => current,
@@ -119,11 +119,11 @@ impl<R: Runtime> Shard<R> {
             Some(_) => PlannedValue::Object(Box::new(record)),
             None => PlannedValue::Ready(encode_object(&record)),
         };
-        let release = current.as_deref().map(held_by).unwrap_or_default();
+        let release = current.as_ref().map(held_by).unwrap_or_default();
         let shard = virtual_shard(call.bucket, &call.key);
-        let unref = current.as_deref().and_then(|record| unref_of(shard, record));
+        let unref = current.as_ref().and_then(|record| unref_of(shard, record));
         let mutations =
-            std::iter::once(Planned::Put { key: index_key.clone(), value }).chain(unref).collect();
+            std::iter::once(Planned::Put { key: index_key.to_vec(), value }).chain(unref).collect();
         self.submit(|answer| Change {
             shard,
             mutations,
@@ -134,7 +134,7 @@ impl<R: Runtime> Shard<R> {
             answer,
         })
         .await?;
-        self.unreferenced(current.as_deref());
+        self.unreferenced(current.as_ref());
         Ok(Reply::Published(Published { modified, replaced: current.is_some() }))
     }
 

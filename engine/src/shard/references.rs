@@ -17,7 +17,7 @@ use ashlar_disk_format::key::{
     shared_refs_prefix, unrefs_prefix,
 };
 use ashlar_disk_format::units::BucketId;
-use ashlar_disk_format::value::{ObjectRecord, SharedRecord, decode_shared_ref};
+use ashlar_disk_format::value::{Entries, ObjectRecord, SharedRecord, decode_shared_ref};
 use futures_util::future::join_all;
 use std::ops::Bound;
 use std::rc::Rc;
@@ -88,7 +88,7 @@ impl<R: Runtime> Shard<R> {
         let (shard, id, token) = decode_unref_key(key)?;
         self.ask_core(self.router.core(id.vshard()), SharingStep::Drop { id, token }).await?;
         // Only now: what is sent twice does no harm, what is never sent leaks.
-        self.submit_shared(shard, vec![Planned::Delete { key: key.to_vec() }], Vec::new()).await
+        self.submit_shared(shard, vec![Planned::Delete { key: key.to_vec() }], Entries::new()).await
     }
 
     /// When the log refuses a batch that takes a reference off, the reference stays in memory, so the next
@@ -139,13 +139,13 @@ impl<R: Runtime> Shard<R> {
     ) -> Result<Held, EngineError> {
         let _lock = self.locks.lock(&object_key(bucket, key)).await;
         let Some(record) = self.lookup(bucket, key).await? else { return Ok(None) };
-        let Some((id, _)) = shared_by(&record) else { return Ok(Some(Box::new((*record, None)))) };
+        let Some((id, _)) = shared_by(&record) else { return Ok(Some(Box::new((record, None)))) };
         let _place = self.held_questions.enter().await;
         let asked = self.ask_core(self.router.core(id.vshard()), SharingStep::Where(id)).await?;
         let Reply::Where(Some(shared)) = asked else {
             return Err(EngineError::SharedBodyMissing { id });
         };
-        Ok(Some(Box::new((*record, Some(*shared)))))
+        Ok(Some(Box::new((record, Some(*shared)))))
     }
 
     /// Asks a core, this one included.

@@ -21,9 +21,10 @@ use ashlar_disk_format::key::{
 };
 use ashlar_disk_format::units::VirtualShard;
 use ashlar_disk_format::value::{
-    Body, BodyEntry, ObjectRecord, SharedRecord, SharedRefRecord, UnrefRecord, decode_shared,
+    Body, BodyEntry, Entries, ObjectRecord, SharedRecord, SharedRefRecord, UnrefRecord, decode_shared,
     decode_shared_ref, encode_object, encode_shared, encode_shared_ref, encode_unref,
 };
+use smallvec::smallvec;
 use std::ops::Bound;
 use std::rc::Rc;
 
@@ -127,7 +128,7 @@ impl<R: Runtime> Shard<R> {
         let size = record.size;
         let shared = SharedRecord { size, body: record.body.clone() };
         let entry = BodyEntry::Shared { id, token: own, offset: 0, length: size };
-        let turned = ObjectRecord { body: Body(vec![entry]), ..*record };
+        let turned = ObjectRecord { body: Body(smallvec![entry]), ..record };
         // The bytes pass from one record to the other: nothing becomes live, nothing dies.
         self.submit_shared(
             shard,
@@ -137,7 +138,7 @@ impl<R: Runtime> Shard<R> {
                 put_reference(id, own, &source, false),
                 put_reference(id, token, &target, false),
             ],
-            Vec::new(),
+            Entries::new(),
         )
         .await?;
         Ok(Some(Shared { id, token, source: Some(own) }))
@@ -154,7 +155,7 @@ impl<R: Runtime> Shard<R> {
         // The body is written again beside the reference: a batch that its log refused may have deleted it,
         // and be found at the next start.
         let mutations = vec![put_shared(id, &shared), put_reference(id, token, target, false)];
-        self.submit_shared(id.vshard(), mutations, Vec::new()).await?;
+        self.submit_shared(id.vshard(), mutations, Entries::new()).await?;
         Ok(Some(Shared { id, token, source: None }))
     }
 
@@ -173,7 +174,7 @@ impl<R: Runtime> Shard<R> {
         if mutations.is_empty() {
             return Ok(());
         }
-        self.submit_shared(id.vshard(), mutations, Vec::new()).await
+        self.submit_shared(id.vshard(), mutations, Entries::new()).await
     }
 
     /// No record names this reference any more: it goes, and the body with the last one. Doing it again
@@ -185,7 +186,7 @@ impl<R: Runtime> Shard<R> {
             return Ok(());
         }
         let mut mutations = vec![Planned::Delete { key: key.clone() }];
-        let mut release = Vec::new();
+        let mut release = Entries::new();
         if self.is_last(id, &key).await?
             && let Some(shared) = self.shared_body(id).await?
         {
@@ -225,7 +226,7 @@ impl<R: Runtime> Shard<R> {
     /// Does the record of an object name this reference?
     async fn names(&self, sharer: &Sharer, id: SharedId, token: u64) -> Result<bool, EngineError> {
         let record = self.lookup(sharer.bucket, &sharer.key).await?;
-        Ok(record.as_deref().and_then(shared_by) == Some((id, token)))
+        Ok(record.as_ref().and_then(shared_by) == Some((id, token)))
     }
 
     /// A change of this core's entries about sharing.
@@ -233,7 +234,7 @@ impl<R: Runtime> Shard<R> {
         &self,
         shard: VirtualShard,
         mutations: Vec<Planned>,
-        release: Vec<BodyEntry>,
+        release: Entries,
     ) -> Result<(), EngineError> {
         self.submit(|answer| Change {
             shard,

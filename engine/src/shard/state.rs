@@ -17,7 +17,7 @@ use crate::sync::{Epochs, Event, Limit, OpGuard, answer};
 use crate::types::Bucket;
 use ashlar_disk_format::checkpoint::BucketCounter;
 use ashlar_disk_format::units::{BucketId, LogId};
-use ashlar_disk_format::value::BodyEntry;
+use ashlar_disk_format::value::{BodyEntry, Entries};
 use std::cell::{Cell, RefCell};
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::ops::Bound;
@@ -271,7 +271,7 @@ impl<R: Runtime> Shard<R> {
     }
 
     /// Takes the bytes of dead bodies off the ledger; those in extent pages as they are read.
-    pub(super) fn release_later(self: &Rc<Self>, side: Side, bodies: Vec<BodyEntry>) {
+    pub(super) fn release_later(self: &Rc<Self>, side: Side, bodies: Entries) {
         if !bodies.is_empty() {
             self.freed.set(true);
         }

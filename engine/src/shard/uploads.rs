@@ -18,7 +18,7 @@ use ashlar_disk_format::key::{
 use ashlar_disk_format::part_page;
 use ashlar_disk_format::units::BucketId;
 use ashlar_disk_format::value::{
-    Body, BodyEntry, ObjectRecord, PartInfo, PartRecord, PartTable, UploadRecord, UploadState, decode_part,
+    Body, Entries, ObjectRecord, PartInfo, PartRecord, PartTable, UploadRecord, UploadState, decode_part,
     decode_upload, encode_object, encode_part, encode_upload,
 };
 use std::ops::Bound;
@@ -77,7 +77,7 @@ impl<R: Runtime> Shard<R> {
             mutations: vec![Planned::Put { key: upload_key(bucket, key, id), value }],
             payload: None,
             hold: BodySpace::default(),
-            release: Vec::new(),
+            release: Entries::new(),
             counters: Some(CounterDelta { bucket, objects: 0, bytes: 0, uploads: 1 }),
             answer,
         })
@@ -120,7 +120,7 @@ impl<R: Runtime> Shard<R> {
         let index_key = part_key(call.bucket, &call.key, call.id.0, call.number);
         let old = match self.index.get(&index_key).await? {
             Some(value) => decode_part(&value)?.body.0,
-            None => Vec::new(),
+            None => Entries::new(),
         };
         let modified = self.view.runtime.wall();
         let (body, payload, hold) = placed(call.body);
@@ -261,8 +261,8 @@ impl<R: Runtime> Shard<R> {
         let mut hold = BodySpace::default();
         let record = self.assemble(&call, named, &mut hold).await?;
         let modified = wall_time(record.modified_ms);
-        let mut release: Vec<BodyEntry> = unnamed.into_iter().flat_map(|part| part.record.body.0).collect();
-        release.extend(current.as_deref().map(held_by).unwrap_or_default());
+        let mut release: Entries = unnamed.into_iter().flat_map(|part| part.record.body.0).collect();
+        release.extend(current.as_ref().map(held_by).unwrap_or_default());
         let counters = CounterDelta {
             bucket,
             objects: i64::from(current.is_none()),
@@ -276,7 +276,7 @@ impl<R: Runtime> Shard<R> {
             Planned::Delete { key: upload.clone() },
             Planned::DeletePrefix { prefix, keys },
         ];
-        mutations.extend(current.as_deref().and_then(|record| unref_of(shard, record)));
+        mutations.extend(current.as_ref().and_then(|record| unref_of(shard, record)));
         self.submit(|answer| Change {
             shard,
             mutations,
@@ -287,7 +287,7 @@ impl<R: Runtime> Shard<R> {
             answer,
         })
         .await?;
-        self.unreferenced(current.as_deref());
+        self.unreferenced(current.as_ref());
         Ok(Published { modified, replaced: current.is_some() })
     }
 
@@ -304,7 +304,7 @@ impl<R: Runtime> Shard<R> {
             .map(|part| PartInfo {
                 number: part.number,
                 size: part.record.size,
-                checksum: part.record.checksum.as_ref().map_or_else(Vec::new, |sum| sum.value.clone()),
+                checksum: part.record.checksum.as_ref().map_or_else(Vec::new, |sum| sum.value.to_vec()),
             })
             .collect();
         let entries = named.into_iter().flat_map(|part| part.record.body.0).collect();
@@ -326,7 +326,7 @@ impl<R: Runtime> Shard<R> {
             etag: call.meta.etag.clone(),
             checksum: call.meta.checksum.clone(),
             metadata: call.meta.metadata.clone(),
-            body: Body(entries),
+            body: Body(entries.into()),
             parts,
             upload: Some(call.id.0),
         })

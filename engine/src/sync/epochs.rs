@@ -57,6 +57,14 @@ impl Epochs {
     }
 }
 
+impl Clone for OpGuard {
+    /// Another guard of the same operation: space waits for both.
+    fn clone(&self) -> Self {
+        *self.inner.running.borrow_mut().entry(self.epoch).or_insert(0) += 1;
+        Self { inner: Rc::clone(&self.inner), epoch: self.epoch }
+    }
+}
+
 impl Drop for OpGuard {
     fn drop(&mut self) {
         let mut running = self.inner.running.borrow_mut();
@@ -83,7 +91,10 @@ mod tests {
         let mut pass = Box::pin(epochs.pass());
         assert!(pass.as_mut().now_or_never().is_none());
         let after = epochs.enter();
+        let too = before.clone();
         drop(before);
+        assert!(pass.as_mut().now_or_never().is_none(), "its clone began as early");
+        drop(too);
         assert!(pass.as_mut().now_or_never().is_some());
         drop(after);
         assert_eq!(epochs.running(), 0);

@@ -10,8 +10,9 @@ use sha1::{Digest, Sha1};
 pub struct ChecksumHasher(State);
 
 #[derive(Clone)]
+#[expect(clippy::large_enum_variant, reason = "it lies in the body under way, which takes no memory for it")]
 enum State {
-    Crc(ChecksumAlgorithm, Box<crc_fast::Digest>),
+    Crc(ChecksumAlgorithm, crc_fast::Digest),
     Sha1(Sha1),
     Sha256(Box<Sha256>),
 }
@@ -66,7 +67,7 @@ impl ChecksumHasher {
 }
 
 fn crc(algorithm: ChecksumAlgorithm, parameters: CrcAlgorithm) -> State {
-    State::Crc(algorithm, Box::new(crc_fast::Digest::new(parameters)))
+    State::Crc(algorithm, crc_fast::Digest::new(parameters))
 }
 
 /// S3 sends a CRC most significant byte first, as many bytes as the CRC is wide.

@@ -5,8 +5,10 @@
 
 use crate::error::S3Failure;
 use crate::http::percent::{Plus, decode};
+use crate::limits::BUCKET_NAME_BYTES_MAX;
 use crate::value::bucket_name::{BucketName, BucketNameError};
 use crate::value::object_key::{ObjectKey, ObjectKeyError};
+use smallvec::SmallVec;
 
 /// What a request is about.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -43,15 +45,16 @@ impl BaseDomains {
     }
 
     /// The bucket that a `Host` names, lower-cased; `None` for path style.
-    fn bucket_of(&self, host: &[u8]) -> Option<Vec<u8>> {
+    fn bucket_of(&self, host: &[u8]) -> Option<SmallVec<[u8; BUCKET_NAME_BYTES_MAX]>> {
         let host = without_port(host);
-        let host = host.strip_suffix(b".").unwrap_or(host).to_ascii_lowercase();
-        if self.0.iter().any(|domain| domain.as_bytes() == host.as_slice()) {
+        let host = host.strip_suffix(b".").unwrap_or(host);
+        if self.0.iter().any(|domain| domain.as_bytes().eq_ignore_ascii_case(host)) {
             return None;
         }
         self.0.iter().find_map(|domain| {
-            let bucket = host.strip_suffix(domain.as_bytes())?.strip_suffix(b".")?;
-            Some(bucket.to_vec())
+            let (front, end) = host.split_at_checked(host.len().checked_sub(domain.len())?)?;
+            let bucket = front.strip_suffix(b".").filter(|_| end.eq_ignore_ascii_case(domain.as_bytes()))?;
+            Some(bucket.iter().map(u8::to_ascii_lowercase).collect())
         })
     }
 }

@@ -9,7 +9,7 @@ use crate::value::part_number::PartNumber;
 use crate::xml::multipart::ShownChecksum;
 use ashlar_engine::error::EngineError;
 use ashlar_engine::runtime::WallTime;
-use ashlar_engine::types::{Checksum, Condition, Etag, EtagMatch};
+use ashlar_engine::types::{Checksum, ChecksumBytes, Condition, Etag, EtagMatch};
 use jiff::Timestamp;
 
 /// A tag as it is stored.
@@ -67,7 +67,7 @@ pub(crate) fn stored_checksum(value: &ChecksumValue) -> Checksum {
         algorithm: algorithm_number(value.algorithm()),
         kind: type_number(ChecksumType::FullObject),
         parts: 0,
-        value: value.as_bytes().to_vec(),
+        value: ChecksumBytes::from_slice(value.as_bytes()),
     }
 }
 

@@ -14,7 +14,7 @@ use crate::value::part_number::PartNumber;
 use crate::wire::reply::Reply;
 use ashlar_engine::Object;
 use ashlar_engine::runtime::Runtime;
-use ashlar_engine::types::Checksum;
+use ashlar_engine::types::{Checksum, ChecksumBytes};
 
 /// Response headers that a signed query may override.
 const OVERRIDES: [(&str, &str); 6] = [
@@ -121,7 +121,7 @@ impl<R: Runtime> Request<'_, R> {
         if let Some(part) = found {
             let whole = object.checksum();
             let checksum = whole.filter(|_| !part.checksum.is_empty()).map(|whole| Checksum {
-                value: part.checksum.clone(),
+                value: ChecksumBytes::from_slice(&part.checksum),
                 kind: whole.kind,
                 parts: 0,
                 algorithm: whole.algorithm,

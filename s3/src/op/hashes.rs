@@ -46,6 +46,7 @@ pub(crate) struct Hashers {
 
 /// A checksum under way.
 #[derive(Debug)]
+#[expect(clippy::large_enum_variant, reason = "it lies in the body under way, which takes no memory for it")]
 enum Summer {
     /// One of the digests.
     Sha256,

@@ -29,7 +29,7 @@ impl<R: Runtime> Request<'_, R> {
         let body = VerifiedBody::new(self.proof, self.head, UPLOAD_BYTES_MAX)?;
         self.look_early(target, &wanted).await?;
         let kept = expected.algorithm().unwrap_or(ChecksumAlgorithm::Crc64Nvme);
-        let (stored, hashes) = Box::pin(self.receive_payload(exchange, body, &expected, kept)).await?;
+        let (stored, hashes) = self.receive_payload(exchange, body, &expected, kept).await?;
         let tag = ETag::of_md5(hashes.md5);
         let checksum = stored_checksum(&hashes.kept);
         let meta = ObjectMeta {

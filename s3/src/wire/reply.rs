@@ -13,13 +13,14 @@ use ashlar_engine::buffer::{Buffer, BufferSlice};
 use ashlar_engine::runtime::{Runtime, SendParts};
 use ashlar_engine::sync::Share;
 use jiff::Timestamp;
+use smallvec::SmallVec;
 use std::borrow::Cow;
 
 /// An answer, ready to be sent.
 #[derive(Debug)]
 pub(crate) struct Reply<R: Runtime> {
     status: u16,
-    headers: Vec<(Cow<'static, str>, HeaderValue)>,
+    headers: Headers,
     body: ReplyBody<R>,
     /// What of the heap the document takes.
     share: Option<Share>,
@@ -40,11 +41,15 @@ pub(crate) enum HeaderValue {
     Date(Timestamp),
 }
 
-/// Headers of an ordinary answer: room for them is taken once.
-const USUAL_HEADER_COUNT: usize = 8;
+/// Headers of an answer. Those of an ordinary one stand in the reply itself.
+type Headers = SmallVec<[(Cow<'static, str>, HeaderValue); 8]>;
 
 /// What follows the head.
 #[derive(Debug)]
+#[expect(
+    clippy::large_enum_variant,
+    reason = "it is made once and moved a few times: cheaper than memory of its own"
+)]
 enum ReplyBody<R: Runtime> {
     /// Nothing, and no length: 204 and 304.
     Absent,
@@ -53,7 +58,7 @@ enum ReplyBody<R: Runtime> {
     /// These bytes.
     Document(Vec<u8>),
     /// So many bytes of an object.
-    Object(Box<ObjectReader<R>>, u64),
+    Object(ObjectReader<R>, u64),
 }
 
 /// What ended a connection's way out. Nothing more may be sent on it.
@@ -112,41 +117,27 @@ impl<R: Runtime> Reply<R> {
     /// A reply without a body and without a length, as 204 and 304 demand.
     #[must_use]
     pub(crate) fn absent(status: u16) -> Self {
-        Self { status, headers: Vec::with_capacity(USUAL_HEADER_COUNT), body: ReplyBody::Absent, share: None }
+        Self { status, headers: Headers::new(), body: ReplyBody::Absent, share: None }
     }
 
     /// A reply whose body would have so many bytes, and has none: to HEAD, or with zero.
     #[must_use]
     pub(crate) fn of_length(status: u16, bytes: u64) -> Self {
-        Self {
-            status,
-            headers: Vec::with_capacity(USUAL_HEADER_COUNT),
-            body: ReplyBody::Length(bytes),
-            share: None,
-        }
+        Self { status, headers: Headers::new(), body: ReplyBody::Length(bytes), share: None }
     }
 
     /// A reply with an XML document.
     #[must_use]
     pub(crate) fn document(status: u16, document: Vec<u8>) -> Self {
-        let reply = Self {
-            status,
-            headers: Vec::with_capacity(USUAL_HEADER_COUNT),
-            body: ReplyBody::Document(document),
-            share: None,
-        };
+        let reply =
+            Self { status, headers: Headers::new(), body: ReplyBody::Document(document), share: None };
         reply.with("Content-Type", "application/xml")
     }
 
     /// A reply with `bytes` bytes of an object, which `reader` gives.
     #[must_use]
     pub(crate) fn object(status: u16, reader: ObjectReader<R>, bytes: u64) -> Self {
-        Self {
-            status,
-            headers: Vec::with_capacity(USUAL_HEADER_COUNT),
-            body: ReplyBody::Object(Box::new(reader), bytes),
-            share: None,
-        }
+        Self { status, headers: Headers::new(), body: ReplyBody::Object(reader, bytes), share: None }
     }
 
     /// The same reply with one more header.
@@ -234,7 +225,7 @@ impl<R: Runtime> Reply<R> {
                 outlet.send_document(buffer, length, (document, self.share)).await
             }
             ReplyBody::Object(reader, bytes) => {
-                outlet.send_object(BufferSlice::of(buffer, 0..length), *reader, bytes).await
+                outlet.send_object(BufferSlice::of(buffer, 0..length), reader, bytes).await
             }
         }
     }

@@ -4,7 +4,12 @@ use crate::value::checksum::{ChecksumAlgorithm, ChecksumType, ChecksumValue};
 use crate::value::etag::ETag;
 use crate::xml::listing::{Owner, encoding_type, prefixes};
 use crate::xml::writer::{KeyEncoding, XmlWriter};
+use arrayvec::ArrayString;
+use core::fmt::Write as _;
 use jiff::Timestamp;
+
+/// Longest text of a checksum: base64 of 32 bytes, and the number of parts behind it, bytes.
+pub const CHECKSUM_TEXT_BYTES_MAX: usize = 64;
 
 /// A checksum as documents show it. `part_count` is the `N` of a composite value.
 #[derive(Clone, Copy, Debug)]
@@ -18,9 +23,14 @@ pub struct ShownChecksum<'a> {
 impl ShownChecksum<'_> {
     /// The text in headers and documents: base64, for composite values with `-N`.
     #[must_use]
-    pub fn text(&self) -> String {
-        let base64 = self.value.to_base64();
-        self.part_count.map_or_else(|| base64.to_string(), |count| format!("{base64}-{count}"))
+    pub fn text(&self) -> ArrayString<CHECKSUM_TEXT_BYTES_MAX> {
+        let mut text = ArrayString::new();
+        let written = match self.part_count {
+            None => write!(text, "{}", self.value.to_base64()),
+            Some(count) => write!(text, "{}-{count}", self.value.to_base64()),
+        };
+        assert!(written.is_ok(), "the longest checksum and the largest number fit");
+        text
     }
 
     pub(super) fn write(&self, xml: &mut XmlWriter<'_>, with_type: bool) {

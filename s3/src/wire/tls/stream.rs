@@ -7,11 +7,10 @@ use crate::limits::{
 };
 use crate::tls::Tls;
 use crate::wire::fault::WireFault;
-use ashlar_engine::buffer::{Buffer, BufferSlice};
+use ashlar_engine::buffer::{Buffer, BufferSlice, SharedBuffer};
 use ashlar_engine::runtime::{Monotonic, Runtime, SendParts, Stream as _};
 use core::cell::RefCell;
 use core::ops::Range;
-use std::sync::Arc;
 
 /// Room for what the protocol may have to say once the handshake is over: alerts.
 const REMARK_BYTES_MAX: usize = 256;
@@ -26,7 +25,7 @@ pub(crate) struct TlsStream<R: Runtime> {
     stream: R::Stream,
     session: RefCell<Session>,
     /// Where records are sealed and sent from; taken at the first need, given back by [`TlsStream::rest`].
-    outgoing: RefCell<Option<Arc<Buffer>>>,
+    outgoing: RefCell<Option<SharedBuffer>>,
 }
 
 /// Why there is no TLS.
@@ -76,7 +75,7 @@ impl<R: Runtime> TlsStream<R> {
                 let mut answer = Answer::new(buffer.bytes_mut());
                 let opened = self.session.borrow_mut().open(&mut [], &mut answer);
                 let filled = answer.filled();
-                let sent = self.send_from(Arc::new(buffer), filled, deadline).await;
+                let sent = self.send_from(buffer.into(), filled, deadline).await;
                 match (opened, sent) {
                     (Ok((_, Phase::Answering)), Ok(_)) => {}
                     (Ok((_, Phase::Handshake)), Ok(_)) => break,
@@ -103,7 +102,7 @@ impl<R: Runtime> TlsStream<R> {
                 self.session.borrow_mut().incoming.replace(buffer);
             }
             if lacks_outgoing && let Some(buffer) = taken.pop() {
-                *self.outgoing.borrow_mut() = Some(Arc::new(buffer));
+                *self.outgoing.borrow_mut() = Some(buffer.into());
             }
         }
         if has_body {
@@ -139,13 +138,13 @@ impl<R: Runtime> TlsStream<R> {
     /// Sends the front of a buffer, and gives the buffer back.
     async fn send_from(
         &self,
-        buffer: Arc<Buffer>,
+        buffer: SharedBuffer,
         bytes: usize,
         deadline: Monotonic,
-    ) -> Result<Arc<Buffer>, WireFault> {
+    ) -> Result<SharedBuffer, WireFault> {
         if bytes > 0 {
             let mut parts = SendParts::new();
-            parts.push(BufferSlice::new(Arc::clone(&buffer), 0..bytes));
+            parts.push(BufferSlice::new(buffer.clone(), 0..bytes));
             if let Err(error) = self.stream.send(parts, deadline).await {
                 // A part of a record may have gone out: nothing that follows could be understood.
                 self.session.borrow_mut().give_up();
@@ -205,7 +204,7 @@ impl<R: Runtime> TlsStream<R> {
             place.copy_from_slice(bytes);
         }
         let deadline = self.runtime.now().after(SILENCE_MAX);
-        self.send_from(Arc::new(buffer), bytes.len(), deadline).await.map(drop)
+        self.send_from(buffer.into(), bytes.len(), deadline).await.map(drop)
     }
 
     /// Seals and sends every byte of every part.
@@ -218,8 +217,8 @@ impl<R: Runtime> TlsStream<R> {
             self.begin(false).await?;
             let taken = self.outgoing.borrow_mut().take();
             let Some(mut buffer) = taken else { return Err(WireFault::Gone) };
-            let Some(target) = Arc::get_mut(&mut buffer) else { return Err(WireFault::Gone) };
-            let sealed = self.session.borrow_mut().seal(&mut outgoing, target.bytes_mut());
+            let Some(target) = buffer.get_mut() else { return Err(WireFault::Gone) };
+            let sealed = self.session.borrow_mut().seal(&mut outgoing, target);
             let filled = sealed.map_err(|Broken| WireFault::Gone)?;
             let buffer = self.send_from(buffer, filled, deadline).await?;
             *self.outgoing.borrow_mut() = Some(buffer);
@@ -233,7 +232,7 @@ impl<R: Runtime> TlsStream<R> {
         let sealed = self.session.borrow_mut().farewell(buffer.bytes_mut());
         if let Ok(filled) = sealed {
             let deadline = self.runtime.now().after(FAREWELL_MAX);
-            drop(self.send_from(Arc::new(buffer), filled, deadline).await);
+            drop(self.send_from(buffer.into(), filled, deadline).await);
         }
     }
 }
