@@ -107,7 +107,7 @@ async fn serve_requests<R: Runtime>(core: &Core<R>, link: &Link<R>) {
 async fn refuse<R: Runtime>(
     core: &Core<R>,
     link: &Link<R>,
-    (reply, ids): (Reply<R>, ResponseIds),
+    (mut reply, ids): (Reply<R>, ResponseIds),
     window: Window,
 ) {
     if reply.send(&core.runtime, link, identity(core, &ids, false)).await.is_ok() {
@@ -226,18 +226,20 @@ async fn answer<R: Runtime>(
     link.begin(has_body).await.ok()?;
     let ids = core.ids();
     let mut exchange = Exchange::new(&core.runtime, link, head, behind_head);
-    let reply = dispatch::answer(core, head, &mut exchange, &ids).await?;
+    let mut reply = dispatch::answer(core, head, &mut exchange, &ids).await?;
     let goes_on = settle(core, &mut exchange).await && head.keep_alive() && !core.is_stopping();
     let sent = reply.send(&core.runtime, link, identity(core, &ids, goes_on)).await;
     let is_sent = match sent {
         Ok(()) => true,
         Err(SendFault::Head(_) | SendFault::Unreadable) => {
-            let reply: Reply<R> = dispatch::apologise(head, &ids);
+            reply = dispatch::apologise(head, &ids);
             reply.send(&core.runtime, link, identity(core, &ids, goes_on)).await.is_ok()
         }
         // Half an answer is worse than none: the length says that it is not whole.
         Err(SendFault::CutShort | SendFault::Wire(_)) => return None,
     };
+    // What it read may go where it likes, however long the client takes to close.
+    drop(reply);
     if is_sent && goes_on {
         return Some(exchange.into_leftover());
     }

@@ -204,28 +204,29 @@ impl<R: Runtime> Reply<R> {
         head.finish()
     }
 
-    /// Sends the whole reply.
+    /// Sends the whole reply, from where it is: it is not small. Afterwards nothing of it is left to be sent.
     ///
     /// # Errors
     /// [`SendFault`] says whether another reply may be tried.
     pub(crate) async fn send(
-        self,
+        &mut self,
         runtime: &R,
         link: &Link<R>,
         identity: ResponseIdentity<'_>,
     ) -> Result<(), SendFault> {
         let (buffer, length) = self.place_head(runtime, identity).await?;
         let outlet = Outlet { runtime, link, pace: Pace::default() };
-        match self.body {
+        match &mut self.body {
             ReplyBody::Absent | ReplyBody::Length(_) => {
                 let mut outlet = outlet;
                 outlet.send(SendParts::from_iter([BufferSlice::of(buffer, 0..length)]), true).await
             }
             ReplyBody::Document(document) => {
-                outlet.send_document(buffer, length, (document, self.share)).await
+                let held = (core::mem::take(document), self.share.take());
+                outlet.send_document(buffer, length, held).await
             }
             ReplyBody::Object(reader, bytes) => {
-                outlet.send_object(BufferSlice::of(buffer, 0..length), reader, bytes).await
+                outlet.send_object(BufferSlice::of(buffer, 0..length), reader, *bytes).await
             }
         }
     }
@@ -313,7 +314,7 @@ impl<R: Runtime> Outlet<'_, R> {
     async fn send_object(
         mut self,
         head: BufferSlice,
-        mut reader: ObjectReader<R>,
+        reader: &mut ObjectReader<R>,
         bytes: u64,
     ) -> Result<(), SendFault> {
         let mut left = bytes;
