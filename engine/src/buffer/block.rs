@@ -61,9 +61,7 @@ impl Buffer {
         // SAFETY: as in `bytes`, and `&mut self` is the only access.
         unsafe { std::slice::from_raw_parts_mut(self.start.as_ptr(), self.capacity) }
     }
-}
 
-impl Buffer {
     /// Its parts, for another owner of the block.
     pub(super) fn into_block(self) -> (NonNull<u8>, usize, u32, Arc<Home>) {
         let buffer = ManuallyDrop::new(self);
@@ -97,7 +95,8 @@ impl Memory {
     }
 }
 
-/// A read-only range of fewer than 4 GiB of bytes that several readers may hold: of a buffer, or of what a cache keeps on the heap.
+/// A read-only range of fewer than 4 GiB that several readers may hold: of a buffer, or of what a cache keeps on the
+/// heap.
 #[derive(Debug, Clone)]
 pub struct BufferSlice {
     memory: Memory,

@@ -43,12 +43,6 @@ impl SharedBuffer {
         Some(unsafe { std::slice::from_raw_parts_mut(self.start.as_ptr(), self.capacity as usize) })
     }
 
-    /// Which region the memory lies in.
-    #[must_use]
-    pub fn region(&self) -> u16 {
-        self.home.region()
-    }
-
     /// Whether there are other handles.
     pub(crate) fn is_shared(&self) -> bool {
         self.home.sharers(self.page) > 1
