@@ -23,8 +23,10 @@ pub struct ServerConfig {
     pub owner_id: String,
     /// The account's name, shown as owner.
     pub owner_name: String,
-    /// Connections that one core serves at a time; more wait in the listening socket.
+    /// Connections that one core has at a time. For one more an idle one is closed; if none is idle, it waits.
     pub connections_max: usize,
+    /// Connections of one core that have what it takes to serve them; the others have a socket only, and come in turn.
+    pub attended_max: usize,
     /// With which TLS is spoken on every connection; without it, plain HTTP.
     pub tls: Option<CurrentTls>,
     /// Heap that documents of one core may take together, in bytes.
@@ -45,6 +47,7 @@ impl ServerConfig {
             owner_id: "ashlar".to_owned(),
             owner_name: "ashlar".to_owned(),
             connections_max: 8192,
+            attended_max: 2048,
             tls: None,
             document_bytes: DOCUMENT_HEAP_BYTES,
             drain: Duration::from_secs(30),

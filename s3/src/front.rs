@@ -65,7 +65,7 @@ impl<R: Runtime> Core<R> {
         Some(Self {
             domains: BaseDomains::new(config.base_domains.iter().map(String::as_str)),
             documents: Quota::new(config.document_bytes.max(1)),
-            crowd: Crowd::new(runtime.arena().capacity()),
+            crowd: Crowd::new(runtime.arena().capacity(), config.attended_max),
             lanes: Lanes::new(),
             authenticator: RefCell::new(Authenticator::new(auth)),
             host_id,

@@ -57,12 +57,15 @@ pub const CLOCK_SKEW_S: i64 = 15 * 60;
 /// Longest life of a presigned URL, in seconds (7 days, as AWS).
 pub const PRESIGNED_EXPIRES_S_MAX: u32 = 604_800;
 
-/// Buffer that an idle connection waits with, in bytes: the smallest there is. Most heads fit.
+/// Buffer that a connection waits with for its next request, in bytes: the smallest there is. Most heads fit.
 pub const IDLE_BUFFER_BYTES: usize = 4 * 1024;
-/// Part of the buffers that idle connections may hold, as a divisor; more of them wait without a buffer. And again the
-/// part that may be held for peers whose requests come or end slowly; when there are more, none of them may take long.
+/// Part of the buffers that connections between two requests may hold, as a divisor; more of them wait without one. And
+/// again the part that may be held for peers whose requests come or end slowly; when there are more, none of them may take long.
 /// A head that comes at once takes no such place.
 pub const CROWD_SHARE: usize = 8;
+/// Part of the connections that may be attended to at a time which peers may hold whose requests come or end slowly, as a
+/// divisor.
+pub const LINGERING_SHARE: usize = 4;
 /// Part of the buffers that may be held by heads of requests being answered, as a divisor; more requests wait.
 pub const REQUEST_SHARE: usize = 4;
 /// Largest response head, in bytes: everything that a request head can have stored, and ours.
@@ -98,6 +101,16 @@ pub const DOCUMENT_HEAD_BYTES: usize = 1024;
 
 /// Longest silence between two requests of a connection.
 pub const IDLE_MAX: Duration = Duration::from_secs(60);
+/// What a connection takes of the heap while it is silent, in bytes: its task, its socket, its places. Resident memory of
+/// thousands of them, divided (docs/architecture.md).
+pub const CONNECTION_BYTES: usize = 5 * 1024;
+/// What it takes besides where TLS is spoken, in bytes: keys and state.
+pub const TLS_BYTES: usize = 10 * 1024;
+/// What it takes besides while it is attended to, in bytes: see `connection::attend`. Its buffers are not in it.
+pub const ATTENDED_BYTES: usize = 20 * 1024;
+/// Longest silence for which a connection keeps what it takes to serve it. Afterwards it has a socket only, and may be
+/// closed for another.
+pub const WARM_MAX: Duration = Duration::from_secs(1);
 /// Longest time from a head's first byte to its last.
 pub const HEAD_MAX: Duration = Duration::from_secs(10);
 /// Longest time from a head's first byte to its last, and for a rest that is dropped, when too many keep us waiting: the

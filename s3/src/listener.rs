@@ -1,10 +1,11 @@
-//! Accepts connections and starts a task for each, up to a bound; what comes above it waits in the socket.
+//! Accepts connections and starts a task for each, up to a bound. For what comes above it idle ones are closed; if there
+//! are none, it waits in the socket.
 
 use crate::connection;
 use crate::front::Core;
 use crate::limits::ACCEPT_PAUSE;
 use ashlar_engine::runtime::{Listener as _, Runtime, TaskQueue};
-use ashlar_engine::sync::{Event, Limit};
+use ashlar_engine::sync::{Event, Seats};
 use core::cell::Cell;
 use core::pin::pin;
 use futures_util::future::select;
@@ -12,7 +13,7 @@ use std::rc::Rc;
 
 /// The connections of one core.
 pub(crate) struct Connections {
-    places: Limit,
+    places: Seats,
     open: Cell<usize>,
     closed: Event,
     cut: Event,
@@ -21,23 +22,23 @@ pub(crate) struct Connections {
 impl Connections {
     /// None yet, and never more than `max`.
     pub(crate) fn new(max: usize) -> Self {
-        Self { places: Limit::new(max.max(1)), open: Cell::new(0), closed: Event::new(), cut: Event::new() }
+        Self { places: Seats::new(max.max(1)), open: Cell::new(0), closed: Event::new(), cut: Event::new() }
     }
 
     /// Accepts for ever.
     pub(crate) async fn accept<R: Runtime>(self: &Rc<Self>, core: &Rc<Core<R>>, listener: &R::Listener) {
         loop {
-            let place = self.places.enter().await;
             let Ok(stream) = listener.accept().await else {
                 core.runtime.sleep(ACCEPT_PAUSE).await;
                 continue;
             };
+            let place = self.places.enter().await;
             let open = Open::new(self);
             let (core, connections) = (Rc::clone(core), Rc::clone(self));
             let runtime = core.runtime.clone();
             runtime.spawn(TaskQueue::Foreground, async move {
                 let cut = connections.cut.wait();
-                select(pin!(connection::serve(&core, stream)), cut).await;
+                select(pin!(connection::serve(&core, stream, &place)), cut).await;
                 drop((place, open));
             });
         }

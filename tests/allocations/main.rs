@@ -75,6 +75,7 @@ const DEVICE_BYTES: u64 = 256 << 20;
 const FEW: u64 = 400;
 const MORE: u64 = 2000;
 const OBJECTS: u64 = 64;
+const TRIES: u64 = 3;
 
 /// What the server takes for itself while so many requests run: its clocks, its counters, a checkpoint.
 const OWN_MAX: u64 = 40;
@@ -116,13 +117,17 @@ fn taken(options: LoadOptions, requests: u64) -> u64 {
     TAKEN.load(Ordering::Relaxed) - before
 }
 
-/// What [`MORE`] requests take.
+/// What [`MORE`] requests take: the least of a few tries. What requests take they take each time; a table that is written
+/// out meanwhile comes once.
 fn taken_by_more(options: &LoadOptions) -> u64 {
     upload(options.clone()).unwrap();
     // Tables grow and caches fill in the first.
     taken(options.clone(), FEW);
-    let few = taken(options.clone(), FEW);
-    taken(options.clone(), FEW + MORE).saturating_sub(few)
+    let tries = (0..TRIES).map(|_| {
+        let few = taken(options.clone(), FEW);
+        taken(options.clone(), FEW + MORE).saturating_sub(few)
+    });
+    tries.min().unwrap_or_default()
 }
 
 /// The server, until the process ends.

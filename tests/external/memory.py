@@ -1,5 +1,6 @@
 #!/usr/bin/env python3
-"""Opens thousands of idle connections and hundreds of slow uploads, and watches the server's memory.
+"""Opens thousands of idle connections and hundreds of slow uploads, and watches the server's memory. Then more connections
+than it has room for.
 
 The server is told a budget with `--memory`. What it holds, huge pages included, must stay within that, whatever clients
 do; every upload must end in 200 or, when the server sheds load, in 503; and afterwards the server must answer as before.
@@ -130,6 +131,25 @@ def idle_connections(server, count):
     return made
 
 
+def keep_alive(server, count):
+    """Connections that ask for something once and are kept; how many of them the server still has in the end."""
+    made = []
+    for _ in range(count):
+        connection = socket.create_connection(("127.0.0.1", server.port), timeout=30)
+        connection.sendall(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n")
+        assert connection.recv(65536).startswith(b"HTTP/1.1 403 "), "each is answered, however many came before"
+        made.append(connection)
+    kept = 0
+    for connection in made:
+        connection.setblocking(False)
+        try:
+            kept += bool(connection.recv(1))
+        except BlockingIOError:
+            kept += 1
+        connection.close()
+    return kept
+
+
 def work(options, folder):
     """All of it."""
     budget = options.memory_mib * MIB
@@ -148,6 +168,7 @@ def work(options, folder):
         statuses = drive(uploads, options.pause, options.seconds_max)
         for connection in idle:
             connection.close()
+        kept = keep_alive(server, options.keep_alive)
         assert server.alive(), f"the server died:\n{server.tail()}"
         thp = transparent(server.pid)
         watch.stop.set()
@@ -166,6 +187,8 @@ def work(options, folder):
         for upload in stored[:: max(1, len(stored) // 5)]:
             key = f"upload-{uploads.index(upload)}"
             assert session.request("GET", key, bucket=BUCKET)[2] == wanted, f"{key} has other bytes"
+        assert 0 < kept < options.keep_alive, f"{kept} connections kept, none given up for another"
+        print(f"of {options.keep_alive} connections {kept} were kept, the others gave way")
         print(f"{options.uploads} uploads of {options.upload_mib} MiB at once and {options.idle} idle connections stayed "
               f"within {budget // MIB} MiB; {len(stored)} were stored")
     except Exception:
@@ -181,6 +204,7 @@ def main():
     parser = alone.parser(__doc__)
     parser.add_argument("--small", action="store_true", help="a run for every change: fewer and smaller uploads")
     parser.add_argument("--idle", type=int, default=2000, help="idle connections")
+    parser.add_argument("--keep-alive", type=int, default=12000, help="connections that are kept, more than fit")
     parser.add_argument("--uploads", type=int, default=500, help="uploads at once")
     parser.add_argument("--upload-mib", type=int, default=64, help="size of each")
     parser.add_argument("--memory-mib", type=int, default=1024, help="the server's budget")
@@ -190,7 +214,7 @@ def main():
     options = parser.parse_args()
     if options.small:
         options.idle, options.uploads, options.upload_mib, options.seconds_max = 300, 100, 4, 300
-        options.memory_mib, options.device_size = 256, "1GiB"
+        options.memory_mib, options.device_size, options.keep_alive = 256, "1GiB", 3000
     hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
     resource.setrlimit(resource.RLIMIT_NOFILE, (min(hard, 65536) if hard > 0 else 65536, hard))
     alone.run(options, work)

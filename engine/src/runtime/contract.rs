@@ -6,7 +6,7 @@
 
 use crate::buffer::{Arena, Buffer, BufferSlice};
 use arrayvec::ArrayVec;
-use std::future::Future;
+use std::future::{Future, pending};
 use std::net::SocketAddr;
 use std::ops::Range;
 use std::time::Duration;
@@ -264,6 +264,18 @@ pub trait Stream: 'static {
         buffer: Buffer,
         range: Range<usize>,
         deadline: Monotonic,
+    ) -> impl Future<Output = (Result<usize, NetError>, Buffer)> {
+        self.receive_unless(buffer, range, deadline, pending())
+    }
+
+    /// As [`Stream::receive`], and gives up as at the deadline when `cut` resolves. Bytes that were there by then are
+    /// received all the same: unlike by dropping a receive, none are lost by this.
+    fn receive_unless(
+        &self,
+        buffer: Buffer,
+        range: Range<usize>,
+        deadline: Monotonic,
+        cut: impl Future<Output = ()>,
     ) -> impl Future<Output = (Result<usize, NetError>, Buffer)>;
 
     /// Sends every byte of every part. When it resolves, the slices have been let go of.

@@ -25,6 +25,12 @@ impl Limit {
     pub async fn enter(&self) -> Permit {
         Permit { _place: self.places.take(1).await }
     }
+
+    /// How many wait for a place.
+    #[must_use]
+    pub fn waiting(&self) -> usize {
+        self.places.waiting()
+    }
 }
 
 #[cfg(test)]

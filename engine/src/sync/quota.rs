@@ -57,6 +57,12 @@ impl Quota {
         self.inner.borrow().total
     }
 
+    /// How many wait.
+    #[must_use]
+    pub fn waiting(&self) -> usize {
+        self.inner.borrow().waiting.len()
+    }
+
     /// Waits, in turn, for `amount`. Who asks for more than there is gets all of it, and so is alone.
     pub async fn take(&self, amount: usize) -> Share {
         loop {

@@ -1,28 +1,25 @@
-//! Memory that heads of requests hold: of connections that wait for one, of those of which one has begun to come, and of
-//! those that are being answered. Anybody may open many of them, so each kind has a bounded part of the buffers.
+//! Memory that connections and heads of requests hold: of connections that are attended to, of those of which a head has
+//! begun to come, and of those that are being answered. Anybody may open many of them, so each kind has a bounded part of the buffers.
 //! Whatever is left answers the requests that were let in, but for what was lent to sockets with answers before: the
 //! runtime lends an eighth of the buffers at most, so that with all kinds at their bounds three eighths are left.
 
-use crate::limits::{CROWD_SHARE, CROWDED_MAX, HEAD_BYTES_MAX, IDLE_BUFFER_BYTES, REQUEST_SHARE};
+use crate::limits::{
+    CROWD_SHARE, CROWDED_MAX, HEAD_BYTES_MAX, IDLE_BUFFER_BYTES, LINGERING_SHARE, REQUEST_SHARE,
+};
 use ashlar_engine::runtime::Monotonic;
-use ashlar_engine::sync::{Answer, AnswerTo, Quota, Share, answer};
+use ashlar_engine::sync::{Answer, AnswerTo, Quota, Seat, Seats, Share, answer};
 use core::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
 
 /// One core's connections without a proven request.
 #[derive(Debug)]
 pub(crate) struct Crowd {
-    idle: Cell<usize>,
-    idle_max: usize,
+    seats: Seats,
     lingering: RefCell<BTreeMap<u64, (Monotonic, AnswerTo<()>)>>,
     lingering_max: usize,
     next: Cell<u64>,
     admitted: Quota,
 }
-
-/// A buffer that an idle connection may hold.
-#[derive(Debug)]
-pub(crate) struct IdlePlace<'c>(&'c Crowd);
 
 /// Buffers held for a peer that takes its time.
 #[derive(Debug)]
@@ -33,35 +30,32 @@ pub(crate) struct Lingering<'c> {
 }
 
 impl Crowd {
-    /// Bounds for buffers of `arena_bytes` in all.
+    /// Bounds for buffers of `arena_bytes` in all, and `attended_max` connections that may have what it takes to serve one.
     #[must_use]
-    pub(crate) fn new(arena_bytes: usize) -> Self {
+    pub(crate) fn new(arena_bytes: usize, attended_max: usize) -> Self {
         let part = arena_bytes.div_euclid(CROWD_SHARE);
+        // Whoever is attended to may hold the smallest buffer.
+        let seats = attended_max.min(part.div_euclid(IDLE_BUFFER_BYTES)).max(1);
+        // A head may grow while it comes, and a rest that is dropped has a buffer of its own.
+        let lingering = part.div_euclid(HEAD_BYTES_MAX + IDLE_BUFFER_BYTES);
         Self {
-            idle: Cell::new(0),
-            idle_max: part.div_euclid(IDLE_BUFFER_BYTES),
+            seats: Seats::new(seats),
             lingering: RefCell::default(),
-            // A head may grow while it comes, and a rest that is dropped has a buffer of its own.
-            lingering_max: part.div_euclid(HEAD_BYTES_MAX + IDLE_BUFFER_BYTES).max(1),
+            lingering_max: lingering.min(seats.div_euclid(LINGERING_SHARE)).max(1),
             next: Cell::new(0),
             admitted: Quota::new(arena_bytes.div_euclid(REQUEST_SHARE).max(HEAD_BYTES_MAX)),
         }
+    }
+
+    /// What it takes to serve a connection, in turn. Idle ones are asked to give it up.
+    pub(crate) async fn seat(&self) -> Seat {
+        self.seats.enter().await
     }
 
     /// Lets a request with a head of so many bytes in, in turn. Whoever waits holds no buffer, or one that is bounded
     /// in another way: those that are let in need more to be answered, and nobody else may take that.
     pub(crate) async fn admit(&self, bytes: usize) -> Share {
         self.admitted.take(bytes).await
-    }
-
-    /// A place for a connection that waits with a buffer; without one it waits for the socket to become readable.
-    #[must_use]
-    pub(crate) fn idle_place(&self) -> Option<IdlePlace<'_>> {
-        if self.idle.get() >= self.idle_max {
-            return None;
-        }
-        self.idle.set(self.idle.get() + 1);
-        Some(IdlePlace(self))
     }
 
     /// A place for a peer that keeps us waiting from `now` on. There is always one; if there are many, the one that
@@ -102,12 +96,6 @@ impl Lingering<'_> {
     }
 }
 
-impl Drop for IdlePlace<'_> {
-    fn drop(&mut self) {
-        self.0.idle.set(self.0.idle.get() - 1);
-    }
-}
-
 impl Drop for Lingering<'_> {
     fn drop(&mut self) {
         self.crowd.lingering.borrow_mut().remove(&self.number);
@@ -120,19 +108,8 @@ mod tests {
     use futures_util::FutureExt as _;
 
     #[test]
-    fn idle_places_are_bounded_and_come_back() {
-        let crowd = Crowd::new(8 * 2 * 4096);
-        let first = crowd.idle_place();
-        let second = crowd.idle_place();
-        assert!(first.is_some() && second.is_some());
-        assert!(crowd.idle_place().is_none());
-        drop(first);
-        assert!(crowd.idle_place().is_some());
-    }
-
-    #[test]
     fn who_lingers_longest_makes_room() {
-        let crowd = Crowd::new(8 * 2 * 20 * 1024);
+        let crowd = Crowd::new(8 * 2 * 20 * 1024, 100);
         let start = Monotonic::default();
         let mut first = crowd.linger(start);
         let mut second = crowd.linger(start);

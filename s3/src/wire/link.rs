@@ -8,7 +8,10 @@ use crate::wire::fault::WireFault;
 use crate::wire::tls::stream::{NoHandshake, TlsStream};
 use ashlar_engine::buffer::{Buffer, BufferSlice};
 use ashlar_engine::runtime::{Monotonic, Runtime, SendParts, Stream as _};
+use core::future::Future;
 use core::ops::Range;
+use core::pin::pin;
+use futures_util::future::{Either, select};
 
 /// The answer to a request without TLS where TLS is spoken: a client that shows it helps more than one that says
 /// "protocol error".
@@ -108,6 +111,34 @@ impl<R: Runtime> Link<R> {
                 (received.map_err(WireFault::from), buffer)
             }
             Self::Tls(stream) => Box::pin(stream.receive(buffer, range, deadline)).await,
+        }
+    }
+
+    /// As [`Link::receive`], and gives up with [`WireFault::TimedOut`] when `cut` resolves. What the peer sent is not lost
+    /// by that.
+    pub(crate) async fn receive_unless(
+        &self,
+        buffer: Buffer,
+        range: Range<usize>,
+        deadline: Monotonic,
+        cut: impl Future<Output = ()>,
+    ) -> (Result<usize, WireFault>, Buffer) {
+        match self {
+            Self::Plain(stream) => {
+                let (received, buffer) = stream.receive_unless(buffer, range, deadline, cut).await;
+                (received.map_err(WireFault::from), buffer)
+            }
+            Self::Tls(stream) => {
+                // Records are not to be dropped half way through: only what waits for the first byte may be.
+                let readable = match select(pin!(stream.readable(deadline)), pin!(cut)).await {
+                    Either::Left((readable, _)) => readable,
+                    Either::Right(((), _)) => Err(WireFault::TimedOut),
+                };
+                match readable {
+                    Ok(()) => Box::pin(stream.receive(buffer, range, deadline)).await,
+                    Err(fault) => (Err(fault), buffer),
+                }
+            }
         }
     }
 

@@ -5,6 +5,8 @@ use crate::wire::fault::WireFault;
 use crate::wire::link::Link;
 use ashlar_engine::buffer::Buffer;
 use ashlar_engine::runtime::{Monotonic, Runtime};
+use core::future::Future;
+use core::ops::Range;
 
 /// The bytes `start..end` of a buffer. Without a buffer there are none.
 #[derive(Debug, Default)]
@@ -63,13 +65,6 @@ impl Window {
         self.buffer.as_ref().map_or(0, Buffer::capacity)
     }
 
-    /// Gives the buffer back if nothing is in it.
-    pub(crate) fn release(&mut self) {
-        if self.is_empty() {
-            *self = Self::default();
-        }
-    }
-
     /// Makes room for at least one byte more. At most `bytes_max` bytes are ever held.
     ///
     /// # Errors
@@ -118,9 +113,34 @@ impl Window {
         bytes_max: usize,
         deadline: Monotonic,
     ) -> Result<usize, WireFault> {
-        let Some(buffer) = self.buffer.take() else { return Err(WireFault::Gone) };
-        let range = self.end..buffer.capacity().min(bytes_max);
+        let Some((buffer, range)) = self.lend(bytes_max) else { return Err(WireFault::Gone) };
         let (received, buffer) = link.receive(buffer, range, deadline).await;
+        self.settle(received, buffer)
+    }
+
+    /// As [`Window::receive`], unless `cut` resolves first: [`WireFault::TimedOut`].
+    ///
+    /// # Errors
+    /// The same.
+    pub(crate) async fn receive_unless<R: Runtime>(
+        &mut self,
+        link: &Link<R>,
+        bytes_max: usize,
+        deadline: Monotonic,
+        cut: impl Future<Output = ()>,
+    ) -> Result<usize, WireFault> {
+        let Some((buffer, range)) = self.lend(bytes_max) else { return Err(WireFault::Gone) };
+        let (received, buffer) = link.receive_unless(buffer, range, deadline, cut).await;
+        self.settle(received, buffer)
+    }
+
+    fn lend(&mut self, bytes_max: usize) -> Option<(Buffer, Range<usize>)> {
+        let buffer = self.buffer.take()?;
+        let range = self.end..buffer.capacity().min(bytes_max);
+        Some((buffer, range))
+    }
+
+    fn settle(&mut self, received: Result<usize, WireFault>, buffer: Buffer) -> Result<usize, WireFault> {
         self.buffer = Some(buffer);
         match received? {
             0 => Err(WireFault::Ended),

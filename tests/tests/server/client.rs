@@ -7,8 +7,11 @@ use ashlar_engine::runtime::{Monotonic, Runtime as _};
 use ashlar_s3::auth::credentials::SecretKey;
 use ashlar_s3::auth::signature::{ScopeText, SigningKey, hex_of, sha256};
 use ashlar_s3::http::date::amz_date;
+use futures_util::future::{Either, select};
 use jiff::Timestamp;
 use std::fmt::Write as _;
+use std::pin::pin;
+use std::time::Duration;
 
 pub(crate) const NEVER: Monotonic = Monotonic(u64::MAX);
 
@@ -323,6 +326,15 @@ impl Client {
         let piece = self.stream.receive_bytes(64 << 10, NEVER).await.unwrap_or_default();
         self.received.extend_from_slice(&piece);
         !piece.is_empty()
+    }
+
+    /// The same, if it is known within that time; `false` otherwise.
+    pub(crate) async fn is_closed_within(&mut self, time: Duration) -> bool {
+        let runtime = self.runtime.clone();
+        match select(pin!(self.is_closed()), pin!(runtime.sleep(time))).await {
+            Either::Left((is_closed, _)) => is_closed,
+            Either::Right(_) => false,
+        }
     }
 
     /// Whether the server has closed, with nothing left to read.

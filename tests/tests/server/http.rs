@@ -1,9 +1,11 @@
 //! Connections: kept, pipelined, refused, timed, drained.
 
-use super::client::{NEVER, Payload, call, content};
+use super::client::{Client, NEVER, Payload, call, content};
 use super::rig::{REGION, run, run_seeded};
 use ashlar_engine::runtime::Runtime as _;
 use ashlar_s3::server::{Served, ServerConfig};
+use std::cell::Cell;
+use std::rc::Rc;
 use std::time::Duration;
 
 #[test]
@@ -212,6 +214,114 @@ fn more_connections_than_allowed_wait_their_turn() {
             }
         });
         futures_util::future::join_all(gets).await;
+    });
+}
+
+/// Sends a request and looks at its answer.
+async fn get(client: &mut Client) {
+    client.send(&call("GET", "/")).await.assert_status(200);
+}
+
+#[test]
+fn idle_connections_give_way_to_others_and_go_on_later() {
+    let settings = ServerConfig { attended_max: 1, ..ServerConfig::new(REGION) };
+    run_seeded(3, settings, |world| async move {
+        let began = world.runtime.now();
+        let mut clients = Vec::new();
+        for _ in 0..20 {
+            let mut client = world.connect().await;
+            get(&mut client).await;
+            clients.push(client);
+        }
+        for _ in 0..3 {
+            for client in &mut clients {
+                get(client).await;
+            }
+        }
+        assert!(world.runtime.now().since(began) < Duration::from_secs(2), "none waits for silence to end");
+        // All at once, in turn.
+        let (head, _) = call("GET", "/").sign(&world.runtime);
+        for client in &mut clients {
+            client.raw(&head).await;
+        }
+        for client in &mut clients {
+            client.response(false).await.assert_status(200);
+        }
+    });
+}
+
+#[test]
+fn what_comes_while_a_connection_gives_way_is_not_lost() {
+    let settings = ServerConfig { attended_max: 1, ..ServerConfig::new(REGION) };
+    for seed in 0..20 {
+        run_seeded(seed, settings.clone(), |world| async move {
+            let load = (0..6).map(|_| {
+                let world = world.clone();
+                async move {
+                    let mut client = world.connect().await;
+                    for _ in 0..30 {
+                        get(&mut client).await;
+                    }
+                }
+            });
+            futures_util::future::join_all(load).await;
+        });
+    }
+}
+
+#[test]
+fn the_longest_idle_connection_is_closed_for_a_new_one() {
+    // On each of two cores.
+    let settings = ServerConfig { connections_max: 2, ..ServerConfig::new(REGION) };
+    run_seeded(4, settings, |world| async move {
+        let mut busy = world.connect().await;
+        busy.send(&call("PUT", "/bucket")).await.assert_status(200);
+        let (head, body) = call("PUT", "/bucket/key").body(content(100_000)).sign(&world.runtime);
+        busy.raw(&head).await;
+        busy.raw(&body[..50_000]).await;
+        let began = world.runtime.now();
+        let mut idle = Vec::new();
+        for _ in 0..12 {
+            let mut client = world.connect().await;
+            get(&mut client).await;
+            idle.push(client);
+        }
+        let took = world.runtime.now().since(began);
+        assert!(took < Duration::from_secs(12), "a second of silence is enough: {took:?}");
+        let mut open = 0;
+        for client in &mut idle {
+            open += usize::from(!client.is_closed_within(Duration::from_millis(50)).await);
+        }
+        assert!((1..=3).contains(&open), "{open} idle beside one at work");
+        get(idle.last_mut().unwrap()).await;
+        busy.raw(&body[50_000..]).await;
+        busy.response(false).await.assert_status(200);
+    });
+}
+
+#[test]
+fn more_busy_clients_than_places_take_turns() {
+    let settings = ServerConfig { connections_max: 2, ..ServerConfig::new(REGION) };
+    run_seeded(5, settings, |world| async move {
+        let ended = Rc::new(Cell::new(0));
+        let load = (0..8).map(|_| {
+            let (world, ended) = (world.clone(), Rc::clone(&ended));
+            async move {
+                let mut client = world.connect().await;
+                for _ in 0..200 {
+                    let answer = client.send(&call("GET", "/")).await;
+                    if answer.assert_status(200).header("connection") == Some("close") {
+                        assert!(client.is_closed().await);
+                        client = world.connect().await;
+                        ended.set(ended.get() + 1);
+                    }
+                }
+            }
+        });
+        let began = world.runtime.now();
+        futures_util::future::join_all(load).await;
+        assert!(ended.get() > 100, "{} gave way", ended.get());
+        assert!(world.runtime.now().since(began) < Duration::from_secs(20), "none waits for silence");
     });
 }
 

@@ -198,6 +198,28 @@ fn the_server_says_when_it_closes() {
 }
 
 #[test]
+fn connections_that_rest_go_on_with_their_keys() {
+    let Trust { tls, client } = trust();
+    let settings = ServerConfig { attended_max: 1, ..ServerConfig::new(REGION).with_tls(tls) };
+    run_seeded(1, settings, |world| async move {
+        let mut clients = Vec::new();
+        for _ in 0..8 {
+            clients.push(connect(&world, &client, LinkPlan::default()).await);
+        }
+        for _ in 0..3 {
+            for client in &mut clients {
+                client.send(&call("GET", "/")).await.assert_status(200);
+            }
+            // Once longer than a connection is kept warm.
+            world.runtime.sleep(Duration::from_secs(2)).await;
+        }
+        let one = &mut clients[0];
+        assert!(one.is_closed_within(Duration::from_secs(70)).await, "silence ends it");
+        assert!(one.tls.as_ref().is_some_and(|tls| tls.is_told), "it says so");
+    });
+}
+
+#[test]
 fn plain_http_is_told_and_harms_nobody() {
     run(|world, config| async move {
         let mut plain = world.connect().await;

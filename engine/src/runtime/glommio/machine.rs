@@ -39,7 +39,7 @@ pub struct MachineFacts {
     pub locked_bytes_max: Option<u64>,
     /// This process may lock more than the limit (`CAP_IPC_LOCK`).
     pub locks_without_limit: bool,
-    /// Limit of open files; `None` without limit.
+    /// How many open files this process may allow itself; `None` without limit.
     pub files_max: Option<u64>,
     /// The chosen word of `transparent_hugepage/enabled`, or empty.
     pub huge_page_mode: String,
@@ -62,7 +62,7 @@ pub fn machine_facts() -> MachineFacts {
         ring: ring_modes(),
         locked_bytes_max: limit(rustix::process::Resource::Memlock),
         locks_without_limit: holds_capability(CAP_IPC_LOCK),
-        files_max: limit(rustix::process::Resource::Nofile),
+        files_max: rustix::process::getrlimit(rustix::process::Resource::Nofile).maximum,
         huge_page_mode: chosen_word(&modes).to_owned(),
         huge_pages: comes_as_huge_pages(),
     }

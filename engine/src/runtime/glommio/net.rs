@@ -16,7 +16,7 @@ use io_uring::{opcode, squeue, types};
 use rustix::io::Errno;
 use rustix::net::{AddressFamily, SocketFlags, SocketType, sockopt};
 use std::cell::RefCell;
-use std::future::{Future, poll_fn};
+use std::future::{Future, pending, poll_fn};
 use std::net::SocketAddr;
 use std::ops::Range;
 use std::os::fd::OwnedFd;
@@ -224,16 +224,29 @@ impl GlommioStream {
     /// Runs one operation; at the deadline cancels it, and still waits for its end, because only
     /// then the kernel has let go of the memory. Says whether the deadline passed.
     async fn run(&self, entry: squeue::Entry, held: Held, deadline: Monotonic) -> (i32, Held, bool) {
+        self.run_unless(entry, held, deadline, pending()).await
+    }
+
+    /// As [`Self::run`]; `cut` is another deadline.
+    async fn run_unless(
+        &self,
+        entry: squeue::Entry,
+        held: Held,
+        deadline: Monotonic,
+        cut: impl Future<Output = ()>,
+    ) -> (i32, Held, bool) {
         let operation = Operation::start(&self.network.ring, Kind::Socket, entry, held, None).await;
         let mut late = false;
         let (result, held) = {
             let mut operation: Pin<&mut Operation> = pin!(operation);
             let mut alarm = pin!(self.network.timers.until(deadline));
+            let mut cut = pin!(cut);
             poll_fn(|context| {
                 if let Poll::Ready(done) = operation.as_mut().poll(context) {
                     return Poll::Ready(done);
                 }
-                if !late && alarm.as_mut().poll(context).is_ready() {
+                if !late && (alarm.as_mut().poll(context).is_ready() || cut.as_mut().poll(context).is_ready())
+                {
                     late = true;
                     operation.cancel();
                 }
@@ -339,11 +352,12 @@ impl Stream for GlommioStream {
         moved(result, late).map(|_events| ())
     }
 
-    async fn receive(
+    async fn receive_unless(
         &self,
         buffer: Buffer,
         range: Range<usize>,
         deadline: Monotonic,
+        cut: impl Future<Output = ()>,
     ) -> (Result<usize, NetError>, Buffer) {
         assert!(range.start < range.end, "nothing can be received into an empty range");
         assert!(range.end <= buffer.capacity(), "the range lies inside the buffer");
@@ -351,7 +365,7 @@ impl Stream for GlommioStream {
         let length = u32::try_from(range.len()).unwrap_or(u32::MAX);
         let entry = opcode::Recv::new(types::Fd(self.socket.raw()), start, length).build();
         let held = Held::Receive(buffer, Rc::clone(&self.socket));
-        let (result, held, late) = self.run(entry, held, deadline).await;
+        let (result, held, late) = self.run_unless(entry, held, deadline, cut).await;
         let Held::Receive(buffer, _socket) = held else {
             unreachable!("an operation returns what it was given")
         };

@@ -37,6 +37,8 @@ pub(super) struct Plan {
     pub(super) tls: Option<Certificates>,
     pub(super) engine: EngineOptions,
     pub(super) document_bytes: usize,
+    pub(super) connections_max: usize,
+    pub(super) attended_max: usize,
     pub(super) cores: u16,
 }
 
@@ -173,6 +175,8 @@ async fn serve_core(
     let mut config = ServerConfig::new(&plan.region).with_key(&plan.keys.access_key, &plan.keys.secret_key);
     config.base_domains.clone_from(&plan.domains);
     config.document_bytes = plan.document_bytes;
+    config.connections_max = plan.connections_max;
+    config.attended_max = plan.attended_max;
     if let Some(certificates) = &plan.tls {
         config = config.with_tls(certificates.tls.clone());
     }

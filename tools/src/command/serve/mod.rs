@@ -24,6 +24,7 @@ use ashlar_engine::runtime::native::{
     Backend, LaunchConfig, LaunchError, OpenDevice, Passthrough, affinity_cpus, launch,
 };
 use core::{Plan, Shared, run_core};
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use std::fmt;
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -129,13 +130,22 @@ pub fn run_config(path: &std::path::Path, tls: Option<TlsFiles>) -> Result<(), S
     run(options)
 }
 
+/// Allows this process as many open files as it may allow itself: one is needed for each connection. How many.
+fn raise_files_max() -> u64 {
+    let limit = getrlimit(Resource::Nofile);
+    let all = Rlimit { current: limit.maximum, maximum: limit.maximum };
+    let current = if setrlimit(Resource::Nofile, all).is_ok() { limit.maximum } else { limit.current };
+    current.unwrap_or(u64::MAX)
+}
+
 fn run(options: ServeOptions) -> Result<(), ServeError> {
     let mut cpus = affinity_cpus();
     if let Some(cores) = options.cores {
         cpus.truncate(cores.max(1));
     }
-    let share = memory::share(options.memory, cpus.len())
-        .map_err(|needed| ServeError::Memory { given: options.memory, needed })?;
+    let share = memory::share(options.memory, cpus.len(), options.tls.is_some())
+        .map_err(|needed| ServeError::Memory { given: options.memory, needed })?
+        .within_files(raise_files_max(), options.devices.len(), cpus.len());
     // Before anything is opened: a mistake here is the commonest.
     let tls = options.tls.map(tls::open).transpose().map_err(ServeError::Tls)?;
     let reserved = core::reserve_address(options.listen)
@@ -159,6 +169,8 @@ fn run(options: ServeOptions) -> Result<(), ServeError> {
         tls,
         engine: share.engine,
         document_bytes: share.document_bytes,
+        connections_max: share.connections_max,
+        attended_max: share.attended_max,
         cores,
     }));
     let config = LaunchConfig {

@@ -73,6 +73,40 @@ fn readable_holds_no_buffer_and_waits_for_bytes_or_the_end() {
 }
 
 #[test]
+fn what_comes_while_a_receive_is_cut_is_kept() {
+    const BYTES: usize = 3000;
+    let server = |runtime: GlommioRuntime, stream: GlommioStream| async move {
+        let mut buffer = runtime.arena().take(4096).await.unwrap();
+        let (mut received, mut cuts) = (0, 0);
+        while received < BYTES {
+            // Some are cut before they begin, most about when a byte comes.
+            let wait = runtime.sleep(Duration::from_micros(cuts % 7 * 10));
+            let (result, back) = stream.receive_unless(buffer, 0..4096, NEVER, wait).await;
+            buffer = back;
+            match result {
+                Ok(count) => {
+                    let sent: Vec<u8> = (received..received + count).map(|at| at.to_le_bytes()[0]).collect();
+                    assert_eq!(buffer.bytes()[..count], sent, "in order");
+                    received += count;
+                }
+                Err(error) => assert_eq!(error, NetError::TimedOut),
+            }
+            cuts += u64::from(result.is_err());
+        }
+        assert!(cuts > 100, "{cuts} were cut");
+    };
+    serve(server, |mut client| {
+        client.set_nodelay(true).unwrap();
+        for at in 0..BYTES {
+            client.write_all(&[at.to_le_bytes()[0]]).unwrap();
+            if at % 3 == 0 {
+                std::thread::sleep(Duration::from_micros(30));
+            }
+        }
+    });
+}
+
+#[test]
 fn a_turn_takes_in_what_has_come_by_then() {
     let server = |runtime: GlommioRuntime, stream: GlommioStream| async move {
         let received = Rc::new(Cell::new(0));

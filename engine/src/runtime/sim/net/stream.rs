@@ -3,8 +3,11 @@
 use super::link::Link;
 use crate::buffer::Buffer;
 use crate::runtime::contract::{Monotonic, NetError, SendParts, Stream};
+use futures_util::future::{Either, select};
+use std::future::Future;
 use std::net::SocketAddr;
 use std::ops::Range;
+use std::pin::pin;
 use std::rc::Rc;
 
 /// A connected socket of either side. Dropping it closes it.
@@ -70,13 +73,21 @@ impl Stream for SimStream {
         self.link.readable(self.end, deadline).await
     }
 
-    async fn receive(
+    async fn receive_unless(
         &self,
         mut buffer: Buffer,
         range: Range<usize>,
         deadline: Monotonic,
+        cut: impl Future<Output = ()>,
     ) -> (Result<usize, NetError>, Buffer) {
-        let result = self.link.receive(self.end, &mut buffer.bytes_mut()[range], deadline).await;
+        let result = {
+            // Nothing is taken out of the pipe before it is handed over, so that giving up loses nothing.
+            let receiving = pin!(self.link.receive(self.end, &mut buffer.bytes_mut()[range], deadline));
+            match select(receiving, pin!(cut)).await {
+                Either::Left((received, _)) => received,
+                Either::Right(((), _)) => Err(NetError::TimedOut),
+            }
+        };
         (result, buffer)
     }
 
