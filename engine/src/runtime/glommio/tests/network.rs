@@ -9,7 +9,7 @@ use super::{config, run};
 use crate::buffer::BufferSlice;
 use futures_util::future::poll_immediate;
 use std::cell::Cell;
-use std::future::Future;
+use std::future::{Future, ready};
 use std::io::{Read as _, Write as _};
 use std::net::{SocketAddr, TcpStream};
 use std::pin::pin;
@@ -74,34 +74,33 @@ fn readable_holds_no_buffer_and_waits_for_bytes_or_the_end() {
 
 #[test]
 fn what_comes_while_a_receive_is_cut_is_kept() {
-    const BYTES: usize = 3000;
+    const ROUNDS: u8 = 250;
     let server = |runtime: GlommioRuntime, stream: GlommioStream| async move {
         let mut buffer = runtime.arena().take(4096).await.unwrap();
-        let (mut received, mut cuts) = (0, 0);
-        while received < BYTES {
-            // Some are cut before they begin, most about when a byte comes.
-            let wait = runtime.sleep(Duration::from_micros(cuts % 7 * 10));
-            let (result, back) = stream.receive_unless(buffer, 0..4096, NEVER, wait).await;
+        for round in 0..ROUNDS {
+            let (result, back) = stream.receive_unless(buffer, 0..4096, NEVER, ready(())).await;
+            assert_eq!(result, Err(NetError::TimedOut), "nothing was sent yet");
             buffer = back;
-            match result {
-                Ok(count) => {
-                    let sent: Vec<u8> = (received..received + count).map(|at| at.to_le_bytes()[0]).collect();
-                    assert_eq!(buffer.bytes()[..count], sent, "in order");
-                    received += count;
+            send_byte(&runtime, &stream).await;
+            // The byte comes before, while or after one of these is cut.
+            let mut waits = (0..).map(|turn| Duration::from_micros(turn * 7 % 60));
+            loop {
+                let wait = runtime.sleep(waits.next().unwrap_or_default());
+                let (result, back) = stream.receive_unless(buffer, 0..4096, NEVER, wait).await;
+                buffer = back;
+                match result {
+                    Ok(count) => break assert_eq!((count, buffer.bytes()[0]), (1, round)),
+                    Err(error) => assert_eq!(error, NetError::TimedOut),
                 }
-                Err(error) => assert_eq!(error, NetError::TimedOut),
             }
-            cuts += u64::from(result.is_err());
         }
-        assert!(cuts > 100, "{cuts} were cut");
     };
     serve(server, |mut client| {
         client.set_nodelay(true).unwrap();
-        for at in 0..BYTES {
-            client.write_all(&[at.to_le_bytes()[0]]).unwrap();
-            if at % 3 == 0 {
-                std::thread::sleep(Duration::from_micros(30));
-            }
+        for round in 0..ROUNDS {
+            let mut byte = [0];
+            client.read_exact(&mut byte).unwrap();
+            client.write_all(&[round]).unwrap();
         }
     });
 }
