@@ -108,6 +108,18 @@ mod tests {
     use futures_util::FutureExt as _;
 
     #[test]
+    fn no_more_are_attended_to_than_is_allowed_and_than_have_a_buffer() {
+        for crowd in [Crowd::new(8 * 100 * 4096, 2), Crowd::new(8 * 2 * 4096, 100)] {
+            let first = crowd.seat().now_or_never();
+            let second = crowd.seat().now_or_never();
+            assert!(first.is_some() && second.is_some());
+            assert!(crowd.seat().now_or_never().is_none());
+            drop(first);
+            assert!(crowd.seat().now_or_never().is_some());
+        }
+    }
+
+    #[test]
     fn who_lingers_longest_makes_room() {
         let crowd = Crowd::new(8 * 2 * 20 * 1024, 100);
         let start = Monotonic::default();
