@@ -41,7 +41,9 @@ impl Marks {
     pub(crate) fn new(all: u64, reserved: u64, cores: u64) -> Self {
         let spare = all.saturating_sub(reserved);
         if spare < SPARE_MIN {
-            return Self { clean: reserved, short: reserved, out: reserved, low: reserved };
+            // The last group of bodies is theirs who have begun: what was received must find room for its record.
+            let out = reserved + u64::from(spare > 0);
+            return Self { clean: out, short: out, out, low: reserved };
         }
         // What is left above is divided so that in a pool of few groups clients keep most of it.
         let share = |wanted: u64, part: u64| wanted.min(spare.div_euclid(part).max(1));
@@ -57,7 +59,7 @@ impl Marks {
 
     /// Whether groups of such a pool are emptied at all.
     pub(crate) fn is_cleaned(&self) -> bool {
-        self.low < self.out
+        self.out < self.short
     }
 
     /// The level of a pool with so many groups left.
@@ -241,7 +243,7 @@ mod tests {
                 let marks = Marks::new(all, reserved, cores);
                 let spare = all.saturating_sub(reserved);
                 assert!(
-                    marks.clean - reserved <= spare.div_euclid(3),
+                    marks.clean - reserved <= spare.div_ceil(3),
                     "{all} groups, {cores} cores: {marks:?}"
                 );
                 assert_eq!(marks.is_cleaned(), spare >= 24);
@@ -249,7 +251,13 @@ mod tests {
                     assert!(marks.low < marks.out && marks.out < marks.short && marks.short < marks.clean);
                 } else {
                     assert_eq!(marks.level(reserved), Level::Low);
-                    assert_eq!(marks.level(reserved + 1), Level::Ample, "nobody has to do without for it");
+                    let least = if spare > 0 { Level::Out } else { Level::Ample };
+                    assert_eq!(
+                        marks.level(reserved + 1),
+                        least,
+                        "one group is for records of what was received"
+                    );
+                    assert_eq!(marks.level(reserved + 2), Level::Ample, "nobody has to do without for it");
                 }
             }
         }

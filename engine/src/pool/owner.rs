@@ -524,6 +524,9 @@ impl Inner {
         CodeShape::new(k, wanted.m).map_err(|_impossible| EngineError::ReadOnly { present, needed })
     }
 
+    /// Devices for a group, so that `kept_back` groups are left for others. Where nothing is kept back, a narrower group
+    /// is better than none; who has to leave something leaves groups of the widest shape, because room is counted in
+    /// those.
     fn choose_devices(
         &self,
         wanted: CodeShape,
@@ -531,7 +534,8 @@ impl Inner {
     ) -> Result<(CodeShape, Vec<DeviceIndex>), EngineError> {
         let widest = self.shape_now(wanted)?;
         let candidates = self.candidates();
-        for k in (1..=widest.k).rev() {
+        let narrowest = if kept_back == 0 { 1 } else { widest.k };
+        for k in (narrowest..=widest.k).rev() {
             let Ok(shape) = CodeShape::new(k, wanted.m) else { continue };
             let left = groups_left(&candidates, shape.members());
             if left > kept_back
