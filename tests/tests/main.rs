@@ -13,6 +13,7 @@ mod scrub_repair;
 mod server;
 mod sharing;
 mod slice;
+mod slow_bodies;
 mod space;
 
 /// A file that is not named above would never run, and nobody would see it.

@@ -5,25 +5,21 @@ use super::hold::{Hold, Renewals};
 use crate::body::{BodyPlace, BodySink, ExtentStream};
 use crate::buffer::{Buffer, BufferSlice};
 use crate::error::EngineError;
-use crate::limits::SPACE_WAIT;
-use crate::pool::Level;
+use crate::pool::{Level, Patience, PinSet};
 use crate::rows::read_blob;
 use crate::runtime::{Runtime, WallTime};
-use crate::shard::Room;
 use crate::sync::OpGuard;
 use crate::types::{Checksum, Etag, Metadata};
 use ashlar_disk_format::part_page;
 use ashlar_disk_format::value::{ObjectRecord, PartInfo, PartTable};
-use futures_util::future::{Either, select};
 use std::ops::Range;
-use std::pin::pin;
 use std::rc::Rc;
 
 /// A body while it is received. Dropping it discards what came.
 #[derive(Debug)]
 pub struct BodyWriter<R: Runtime> {
     sink: BodySink<R>,
-    guard: OpGuard,
+    patience: Patience,
 }
 
 /// A received body, ready to be published; unless it is small it is durable already.
@@ -31,7 +27,9 @@ pub struct BodyWriter<R: Runtime> {
 pub struct Body {
     pub(super) place: BodyPlace,
     pub(super) length: u64,
-    pub(super) guard: Option<OpGuard>,
+    /// Keep its bytes where they are until it is published.
+    pub(super) pins: PinSet,
+    pub(super) patience: Patience,
     /// The parts it is made of, when it is a copy of a multipart object.
     pub(super) parts: PartTable,
 }
@@ -40,7 +38,13 @@ impl Body {
     /// The body of zero bytes.
     #[must_use]
     pub fn empty() -> Self {
-        Self { place: BodyPlace::Small(None), length: 0, guard: None, parts: PartTable::None }
+        Self {
+            place: BodyPlace::Small(None),
+            length: 0,
+            pins: PinSet::default(),
+            patience: Patience::Waits,
+            parts: PartTable::None,
+        }
     }
 
     /// Bytes.
@@ -91,8 +95,8 @@ impl<R: Runtime> BodyWriter<R> {
     /// When a row did not become durable.
     pub async fn finish(self) -> Result<Body, EngineError> {
         let length = self.sink.length();
-        let place = self.sink.finish().await?;
-        Ok(Body { place, length, guard: Some(self.guard), parts: PartTable::None })
+        let (place, pins) = self.sink.finish().await?;
+        Ok(Body { place, length, pins, patience: self.patience, parts: PartTable::None })
     }
 }
 
@@ -217,32 +221,34 @@ impl<R: Runtime> ObjectReader<R> {
 
 impl<R: Runtime> Engine<R> {
     /// Waits while the pool is short of space and more is being made, for ten seconds at most. Nobody may wait here who
-    /// holds an object, a reader or a body: space comes back only when those who began before have ended.
+    /// holds an object or a reader: space comes back only when those who began before have ended.
     pub async fn wait_for_space(&self) {
-        let shard = &self.shard;
-        if shard.room.get().level < Level::Short {
-            return;
-        }
-        let mut patience = pin!(self.runtime().sleep(SPACE_WAIT));
-        loop {
-            let changed = shard.room_changed.wait();
-            let Room { level, is_hopeful } = shard.room.get();
-            if level < Level::Short || !is_hopeful || shard.closing.get() {
-                return;
-            }
-            if let Either::Right(_) = select(changed, patience.as_mut()).await {
-                return;
-            }
-        }
+        self.shard.view.room.above(self.runtime(), Level::Short).await;
     }
 
-    /// Begins a body of `length` bytes, if that is known.
+    /// Begins a body of `length` bytes, if that is known. Where it runs out of space on its way it waits, as
+    /// [`Engine::wait_for_space`] does.
     ///
     /// # Errors
     /// [`EngineError::Full`] when only deletes have room, [`EngineError::Closing`].
     pub fn begin_body(&self, length: Option<u64>) -> Result<BodyWriter<R>, EngineError> {
-        let guard = self.enter()?;
-        if self.shard.room.get().level >= Level::Out {
+        self.begin(length, Patience::Waits)
+    }
+
+    /// Begins a body of `length` bytes for whoever holds an object or a reader meanwhile: without space it is refused
+    /// at once.
+    ///
+    /// # Errors
+    /// As [`Engine::begin_body`].
+    pub fn begin_copy(&self, length: u64) -> Result<BodyWriter<R>, EngineError> {
+        self.begin(Some(length), Patience::GivesUp)
+    }
+
+    fn begin(&self, length: Option<u64>, patience: Patience) -> Result<BodyWriter<R>, EngineError> {
+        if self.shard.closing.get() {
+            return Err(EngineError::Closing);
+        }
+        if self.shard.view.room.level() >= Level::Out {
             return Err(EngineError::Full);
         }
         let sink = BodySink::new(
@@ -250,8 +256,16 @@ impl<R: Runtime> Engine<R> {
             Rc::clone(&self.shard.data),
             self.shard.body_pages.clone(),
             length,
+            patience,
         );
-        Ok(BodyWriter { sink, guard })
+        Ok(BodyWriter { sink, patience })
+    }
+
+    /// Waits while there is no room for records, before a body's record is made.
+    pub(super) async fn wait_for_records(&self, patience: Patience) {
+        if patience == Patience::Waits {
+            self.shard.view.room.above(self.runtime(), Level::Low).await;
+        }
     }
 
     /// Reads `range` of an object, bytes.

@@ -102,12 +102,14 @@ impl<R: Runtime> Engine<R> {
         condition: Condition,
     ) -> Result<Published, EngineError> {
         let _place = self.copy_place().await;
-        let mut writer = self.begin_body(Some(source.size()))?;
+        let mut writer = self.begin_copy(source.size())?;
         let mut reader = self.read(source, 0..source.size());
         while let Some(slice) = reader.next().await? {
             writer.write(slice.bytes()).await?;
         }
         let mut body: Body = writer.finish().await?;
+        // The pages of its parts have no pins.
+        let _guard = self.enter()?;
         let mut pages = BodySpace::default();
         body.parts = self.copy_parts(source, &mut pages).await?;
         if let BodyPlace::Stored { space, .. } = &mut body.place {

@@ -121,9 +121,9 @@ impl<R: Runtime> Engine<R> {
         &self,
         core: CoreId,
         request: Request,
-        guards: [Option<OpGuard>; 2],
+        held: impl Sized + 'static,
     ) -> Result<Reply, EngineError> {
-        self.node.ask_holding(core, request, guards).await
+        self.node.ask_holding(core, request, held).await
     }
 
     /// Waits for a place to copy bytes from one object to another: a copy holds buffers of what it reads

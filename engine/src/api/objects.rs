@@ -26,8 +26,9 @@ impl<R: Runtime> Engine<R> {
         meta: ObjectMeta,
         condition: Condition,
     ) -> Result<Published, EngineError> {
+        self.wait_for_records(body.patience).await;
         let own = self.enter()?;
-        let Body { place, length, guard, parts } = body;
+        let Body { place, length, pins, parts, patience: _ } = body;
         let call = PublishCall {
             bucket: bucket.id,
             key: key.to_vec(),
@@ -38,7 +39,7 @@ impl<R: Runtime> Engine<R> {
             parts,
         };
         let owner = self.shard.router.object(bucket.id, key);
-        let reply = self.ask_holding(owner, Request::Publish(Box::new(call)), [Some(own), guard]).await;
+        let reply = self.ask_holding(owner, Request::Publish(Box::new(call)), (own, pins)).await;
         published(reply?)
     }
 

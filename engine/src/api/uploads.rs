@@ -66,8 +66,9 @@ impl<R: Runtime> Engine<R> {
         md5: [u8; 16],
         checksum: Option<Checksum>,
     ) -> Result<Part, EngineError> {
+        self.wait_for_records(body.patience).await;
         let own = self.enter()?;
-        let Body { place, length, guard, parts: _ } = body;
+        let Body { place, length, pins, parts: _, patience: _ } = body;
         let call = PartCall {
             bucket: bucket.id,
             key: key.to_vec(),
@@ -79,7 +80,7 @@ impl<R: Runtime> Engine<R> {
             checksum,
         };
         let owner = self.shard.router.object(bucket.id, key);
-        let reply = self.ask_holding(owner, Request::PutPart(Box::new(call)), [Some(own), guard]).await;
+        let reply = self.ask_holding(owner, Request::PutPart(Box::new(call)), (own, pins)).await;
         let Reply::Part(part) = reply? else { return Err(unexpected()) };
         Ok(*part)
     }
@@ -142,7 +143,7 @@ impl<R: Runtime> Engine<R> {
         let call = CompleteCall { bucket: bucket.id, key: key.to_vec(), id, parts, meta, condition };
         let owner = self.shard.router.object(bucket.id, key);
         // The owner writes pages for the new object, which nothing names until its record is durable.
-        published(self.ask_holding(owner, Request::Complete(Box::new(call)), [Some(own), None]).await?)
+        published(self.ask_holding(owner, Request::Complete(Box::new(call)), own).await?)
     }
 
     /// Drops an upload and its parts.

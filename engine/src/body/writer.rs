@@ -10,11 +10,12 @@ use crate::buffer::Buffer;
 use crate::error::EngineError;
 use crate::limits::{BODY_ROWS_IN_FLIGHT, SMALL_BODY_BYTES_MAX};
 use crate::number::to_usize;
-use crate::pool::PoolView;
+use crate::pool::{Patience, PinSet, PoolView};
 use crate::rows::{Appended, DataWriter, Geometry, RowBuffer, RowPages};
 use crate::runtime::Runtime;
 use crate::sync::Answer;
 use ashlar_disk_format::value::BodyEntry;
+use std::cell::RefCell;
 use std::collections::VecDeque;
 use std::ops::Range;
 use std::rc::Rc;
@@ -46,6 +47,9 @@ pub(crate) struct BodySink<R: Runtime> {
     in_flight: VecDeque<Answer<Appended>>,
     entries: Vec<BodyEntry>,
     space: BodySpace,
+    /// Keep the rows.
+    pins: PinSet,
+    patience: Patience,
 }
 
 impl<R: Runtime> std::fmt::Debug for BodySink<R> {
@@ -60,6 +64,7 @@ impl<R: Runtime> BodySink<R> {
         data: Rc<DataWriter<R>>,
         pages: RowPages<R>,
         declared: Option<u64>,
+        patience: Patience,
     ) -> Self {
         Self {
             view,
@@ -72,6 +77,8 @@ impl<R: Runtime> BodySink<R> {
             in_flight: VecDeque::new(),
             entries: Vec::new(),
             space: BodySpace::default(),
+            pins: PinSet::default(),
+            patience,
         }
     }
 
@@ -140,13 +147,14 @@ impl<R: Runtime> BodySink<R> {
         Ok(())
     }
 
-    /// Everything was received: the body's place, durable unless it is small.
-    pub(crate) async fn finish(mut self) -> Result<BodyPlace, EngineError> {
+    /// Everything was received: the body's place, durable unless it is small, and what keeps it there until its record
+    /// is published.
+    pub(crate) async fn finish(mut self) -> Result<(BodyPlace, PinSet), EngineError> {
         if let Some((buffer, used)) = self.small.take() {
-            return Ok(BodyPlace::Small((used > 0).then_some((buffer, 0..used))));
+            return Ok((BodyPlace::Small((used > 0).then_some((buffer, 0..used))), PinSet::default()));
         }
         if self.received == 0 {
-            return Ok(BodyPlace::Small(None));
+            return Ok((BodyPlace::Small(None), PinSet::default()));
         }
         if self.row.is_some() {
             self.send_row().await?;
@@ -155,13 +163,16 @@ impl<R: Runtime> BodySink<R> {
             self.collect().await?;
         }
         let entries = std::mem::take(&mut self.entries);
-        let entries = build_tree(&self.pages, entries, &mut self.space).await?;
-        Ok(BodyPlace::Stored { entries, space: std::mem::take(&mut self.space) })
+        let pins = Rc::new(RefCell::new(std::mem::take(&mut self.pins)));
+        let pages = self.pages.pinned_by(&pins, self.patience);
+        let entries = build_tree(&pages, entries, &mut self.space).await?;
+        let place = BodyPlace::Stored { entries, space: std::mem::take(&mut self.space) };
+        Ok((place, pins.take()))
     }
 
     /// A row for what is still to come: as low as suffices when that is known.
     async fn new_row(&self) -> Result<RowBuffer, EngineError> {
-        let shape = self.data.shape().await?;
+        let shape = self.data.shape(self.patience).await?;
         let full = Geometry::full(shape);
         let left = self.declared.map(|declared| declared.saturating_sub(self.received));
         let geometry = match left {
@@ -178,20 +189,24 @@ impl<R: Runtime> BodySink<R> {
         while self.in_flight.len() >= BODY_ROWS_IN_FLIGHT {
             self.collect().await?;
         }
+        if self.view.room.is_closed() {
+            return Err(EngineError::Closing);
+        }
         let Some(mut row) = self.row.take() else { return Ok(()) };
         row.shrink();
         row.encode(&self.view.codec(row.geometry().shape));
         let used = row.used();
         let whole = std::iter::once(0..used).collect();
-        self.in_flight.push_back(self.data.append(row, whole));
+        self.in_flight.push_back(self.data.append(row, whole, self.patience));
         Ok(())
     }
 
     /// Waits for the oldest row.
     async fn collect(&mut self) -> Result<(), EngineError> {
         let Some(oldest) = self.in_flight.pop_front() else { return Ok(()) };
-        let extents = oldest.await.unwrap_or(Err(EngineError::Closing))?;
-        for extent in extents.into_iter().flatten() {
+        let placed = oldest.await.unwrap_or(Err(EngineError::Closing))?;
+        self.pins.merge(placed.pins);
+        for extent in placed.extents.into_iter().flatten() {
             assert!(extent.length > 0, "an extent is never empty");
             self.space.add(&extent);
             self.entries.push(BodyEntry::Data(extent));

@@ -184,7 +184,7 @@ impl<R: Runtime> Coordinator<R> {
             return if self.checkpoint(false).await.is_ok() { Look::Again } else { self.despair() };
         }
         let missing = (space.marks.clean + 1).saturating_sub(space.left + coming);
-        let victims = self.victims(space, missing + space.all.div_euclid(MORE_PART));
+        let victims = self.victims(space, missing + space.all.div_euclid(MORE_PART)).await;
         if !victims.is_empty() {
             // A pass ends with a count of its own.
             return self.pass(victims).await;
@@ -202,15 +202,19 @@ impl<R: Runtime> Coordinator<R> {
     }
 
     /// What to empty so that so many groups are gained.
-    fn victims(&self, space: Space, missing: u64) -> Vec<GroupId> {
+    async fn victims(self: &Rc<Self>, space: Space, missing: u64) -> Vec<GroupId> {
         if !space.marks.is_cleaned() {
             return Vec::new();
         }
+        let mut candidates: Vec<Candidate> = self.owner.candidates(self.checkpointed());
+        let groups: Vec<GroupId> = candidates.iter().map(|candidate| candidate.group).collect();
+        // Bodies on their way are not counted yet, and what they pin would not come back.
+        let Ok(pinned) = self.pinned(&groups).await else { return Vec::new() };
         let now = self.view.runtime.now();
         let mut set_aside = self.cleaner.set_aside.borrow_mut();
         set_aside.retain(|group, (live, until)| now < *until && self.owner.live(*group) == Some(*live));
-        let mut candidates: Vec<Candidate> = self.owner.candidates(self.checkpointed());
-        candidates.retain(|candidate| !set_aside.contains_key(&candidate.group));
+        candidates
+            .retain(|Candidate { group, .. }| !pinned.contains(group) && !set_aside.contains_key(group));
         let group_bytes = self.group_bytes();
         let density = self.cleaner.density.get();
         // What the cleaner may open, but for a group that each core has begun; half of it while clients go on.
@@ -230,7 +234,7 @@ impl<R: Runtime> Coordinator<R> {
     /// Empties once what is worth it, whatever room there is.
     pub(crate) async fn clean_now(self: &Rc<Self>) -> Result<(), EngineError> {
         self.checkpoint(false).await?;
-        let victims = self.victims(self.owner.space(), u64::from(u32::MAX));
+        let victims = self.victims(self.owner.space(), u64::from(u32::MAX)).await;
         if !victims.is_empty() {
             self.pass(victims).await;
             self.cleaner.count(|status| status.is_active = false);

@@ -3,10 +3,10 @@
 use super::cleaner::Cleaner;
 use super::node::Node;
 use crate::error::EngineError;
-use crate::pool::{Level, PoolOwner, PoolReply, PoolRequest, PoolView, write_superblocks};
+use crate::pool::{Level, PoolOwner, PoolReply, PoolRequest, PoolView, Room, write_superblocks};
 use crate::rows::write_blob;
 use crate::runtime::{CoreId, Device, DeviceError, Runtime, TaskQueue};
-use crate::shard::{Reply, Request, Room, Router, Shard, ShardSnapshot};
+use crate::shard::{Reply, Request, Router, Shard, ShardSnapshot};
 use crate::sync::{Event, Limit};
 use ashlar_disk_format::checkpoint::{Checkpoint, ShardManifest};
 use ashlar_disk_format::constants::CHECKPOINT_GROUPS_MAX;
@@ -16,7 +16,7 @@ use ashlar_disk_format::superblock::Superblock;
 use ashlar_disk_format::units::{DeviceIndex, GroupId, RowOffset};
 use futures_util::future::join_all;
 use std::cell::{Cell, RefCell};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::rc::{Rc, Weak};
 use std::time::Duration;
 
@@ -362,16 +362,40 @@ impl<R: Runtime> Coordinator<R> {
                     break;
                 }
                 // A core that is closing keeps its space until the next start.
-                let _done = coordinator.reclaim(dead).await;
+                let gained = coordinator.reclaim(dead).await.unwrap_or(0);
                 coordinator.cleaner.reclaimed.fire();
-                coordinator.tell_space();
+                // Otherwise nothing is to be told, and a count would find the same groups again.
+                if gained > 0 {
+                    coordinator.tell_space();
+                }
             }
             coordinator.reclaiming.set(false);
             coordinator.cleaner.reclaimed.fire();
         });
     }
 
-    async fn reclaim(self: &Rc<Self>, dead: Vec<GroupId>) -> Result<(), EngineError> {
+    /// Which of `groups` hold rows that no record names yet; when one of them is let go of, its core asks for a
+    /// checkpoint if space is short.
+    pub(super) async fn pinned(
+        self: &Rc<Self>,
+        groups: &[GroupId],
+    ) -> Result<BTreeSet<GroupId>, EngineError> {
+        let mut pinned = BTreeSet::new();
+        for reply in self.everywhere(|| Request::Pinned(groups.to_vec())).await? {
+            let Reply::Pinned(groups) = reply else { return Err(EngineError::Closing) };
+            pinned.extend(groups);
+        }
+        Ok(pinned)
+    }
+
+    /// Takes those of `dead` back that really are; how many. In this order: a body that has let go of its pins before
+    /// they are asked for is counted when the ledgers are.
+    async fn reclaim(self: &Rc<Self>, dead: Vec<GroupId>) -> Result<usize, EngineError> {
+        let pinned = self.pinned(&dead).await?;
+        let dead: Vec<GroupId> = dead.into_iter().filter(|group| !pinned.contains(group)).collect();
+        if dead.is_empty() {
+            return Ok(0);
+        }
         self.everywhere(|| Request::PassEpoch).await?;
         let mut sums = vec![0i64; dead.len()];
         for reply in self.everywhere(|| Request::Live(dead.clone())).await? {
@@ -399,6 +423,6 @@ impl<R: Runtime> Coordinator<R> {
             }
         }
         self.owner.take_back(&free);
-        Ok(())
+        Ok(free.len())
     }
 }

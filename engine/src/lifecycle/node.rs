@@ -169,7 +169,8 @@ impl<R: Runtime> Node<R> {
             Request::Serve => {
                 let shard = self.shard()?;
                 self.runtime.spawn(TaskQueue::Background, send_unreferences(Rc::clone(&shard)));
-                self.runtime.spawn(TaskQueue::Background, ask_about_references(shard));
+                self.runtime.spawn(TaskQueue::Background, ask_about_references(Rc::clone(&shard)));
+                self.runtime.spawn(TaskQueue::Background, shard.watch_pins());
                 self.move_to(Stage::Serving);
                 Ok(Reply::Done)
             }
@@ -207,6 +208,7 @@ impl<R: Runtime> Node<R> {
                 shard.snapshot_done(is_durable);
                 Ok(Reply::Done)
             }
+            Request::Pinned(groups) => Ok(Reply::Pinned(shard.view.pins.want(&groups))),
             Request::PassEpoch => {
                 shard.epochs.pass().await;
                 shard.view.writes.pass().await;
@@ -225,7 +227,7 @@ impl<R: Runtime> Node<R> {
                 Ok(Reply::Done)
             }
             Request::Room(room) => {
-                shard.set_room(room);
+                shard.view.room.set(room);
                 Ok(Reply::Done)
             }
             Request::Clean(call) => {
@@ -238,7 +240,9 @@ impl<R: Runtime> Node<R> {
             }
             Request::Close => {
                 shard.closing.set(true);
+                shard.view.room.close();
                 shard.epochs.pass().await;
+                shard.view.writes.pass().await;
                 Ok(Reply::Done)
             }
             Request::Stop => {
@@ -287,6 +291,7 @@ async fn operate<R: Runtime>(shard: &Rc<Shard<R>>, request: Request) -> Result<R
         | Request::Snapshot
         | Request::SnapshotDone { .. }
         | Request::Tails
+        | Request::Pinned(_)
         | Request::PassEpoch
         | Request::Live(_)
         | Request::Forget(_)

@@ -17,6 +17,8 @@ mod labels;
 mod ledger;
 mod link;
 mod owner;
+mod pins;
+mod room;
 mod superblocks;
 mod view;
 
@@ -27,5 +29,7 @@ pub(crate) use labels::rewrite_labels;
 pub(crate) use ledger::Side;
 pub(crate) use link::{OpenedGroup, PoolLink, PoolReply, PoolRequest, Purpose};
 pub(crate) use owner::{OwnedDevice, OwnerGroup, PoolOwner, Space, data_bytes};
+pub(crate) use pins::PinSet;
+pub(crate) use room::{Patience, Room};
 pub(crate) use superblocks::write_superblocks;
 pub(crate) use view::{PoolFacts, PoolView};

@@ -2,6 +2,8 @@
 
 use super::ledger::Ledger;
 use super::link::{OpenedGroup, PoolLink, PoolReply, PoolRequest, Purpose};
+use super::pins::Pins;
+use super::room::RoomWatch;
 use crate::cache::BlockCache;
 use crate::error::EngineError;
 use crate::runtime::{DeviceError, Runtime};
@@ -41,6 +43,10 @@ pub(crate) struct PoolView<R: Runtime> {
     /// Row writes and repairs under way: segments are reused only after those before have ended, also
     /// when whoever asked for them is gone.
     pub(crate) writes: Epochs,
+    /// Groups with rows that no record names yet.
+    pub(crate) pins: Pins,
+    /// How much room there is.
+    pub(crate) room: RoomWatch,
     slots: BTreeMap<DeviceIndex, Slot<R::Device>>,
     groups: RefCell<BTreeMap<GroupId, Rc<GroupDescriptor>>>,
     codecs: RefCell<Vec<(CodeShape, Rc<Codec>)>>,
@@ -71,6 +77,8 @@ impl<R: Runtime> PoolView<R> {
             facts,
             ledger: Ledger::default(),
             writes: Epochs::default(),
+            pins: Pins::default(),
+            room: RoomWatch::default(),
             slots,
             groups: RefCell::default(),
             codecs: RefCell::default(),

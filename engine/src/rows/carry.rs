@@ -19,7 +19,7 @@ use super::row::RowBuffer;
 use crate::error::EngineError;
 use crate::limits::{CARRY_READS, PROOF_READS};
 use crate::number::{to_u8, to_usize};
-use crate::pool::PoolView;
+use crate::pool::{Patience, PoolView};
 use crate::runtime::Runtime;
 use ashlar_disk_format::chunk::header_bytes;
 use ashlar_disk_format::extent::Extent;
@@ -54,7 +54,7 @@ pub(crate) async fn carry<R: Runtime>(
     let mut landed: Vec<Landed> = Vec::new();
     let mut pieces: Option<Vec<Piece>> = None;
     loop {
-        let shape = match writer.shape().await {
+        let shape = match writer.shape(Patience::GivesUp).await {
             Ok(shape) => shape,
             Err(error) => {
                 carried.stopped = Some(error);
@@ -136,7 +136,9 @@ async fn write_row<R: Runtime>(
         .iter()
         .map(|(piece, at)| *at..*at + to_usize(u64::from(piece.range.end - piece.range.start)))
         .collect();
-    let new = writer.append(row, ranges).await.unwrap_or(Err(EngineError::Closing))?;
+    // Its batch keeps what is written until it is named.
+    let appended = writer.append(row, ranges, Patience::GivesUp).await;
+    let new = appended.unwrap_or(Err(EngineError::Closing))?.extents;
     let landed: Vec<Landed> = places
         .into_iter()
         .zip(new)

@@ -11,7 +11,7 @@ use super::write::write_row;
 use crate::error::EngineError;
 use crate::limits::OPEN_ATTEMPTS_MAX;
 use crate::number::to_usize;
-use crate::pool::{OpenedGroup, PoolRequest, PoolView, Purpose};
+use crate::pool::{OpenedGroup, Patience, PinSet, PoolRequest, PoolView, Purpose};
 use crate::runtime::{Runtime, TaskQueue};
 use crate::sync::{Answer, Event, answer};
 use ashlar_disk_format::code::CodeShape;
@@ -45,8 +45,17 @@ impl<R: Runtime> std::fmt::Debug for DataWriter<R> {
 /// Runs of a row's payload whose extents the caller wants.
 type Pieces = [Range<usize>];
 
-/// The extents of each piece.
-pub(crate) type Appended = Result<Vec<Vec<Extent>>, EngineError>;
+/// A row on the devices.
+#[derive(Debug)]
+pub(crate) struct Placed {
+    /// The extents of each piece.
+    pub(crate) extents: Vec<Vec<Extent>>,
+    /// Keep its group until a record that names the row is published; for whoever is not kept by a guard.
+    pub(crate) pins: PinSet,
+}
+
+/// What became of a row.
+pub(crate) type Appended = Result<Placed, EngineError>;
 
 impl<R: Runtime> DataWriter<R> {
     /// `announcements`: where the log picks up the groups that records are about to name. Groups of the
@@ -77,7 +86,16 @@ impl<R: Runtime> DataWriter<R> {
     }
 
     /// The shape that the next row should have.
-    pub(crate) async fn shape(self: &Rc<Self>) -> Result<CodeShape, EngineError> {
+    pub(crate) async fn shape(self: &Rc<Self>, patience: Patience) -> Result<CodeShape, EngineError> {
+        match patience {
+            Patience::GivesUp => self.shape_now().await,
+            Patience::Waits => {
+                self.view.room.insist(&self.view.runtime, async || self.shape_now().await).await
+            }
+        }
+    }
+
+    async fn shape_now(self: &Rc<Self>) -> Result<CodeShape, EngineError> {
         if let Some(current) = self.current.borrow().as_ref() {
             return Ok(current.descriptor.shape);
         }
@@ -109,24 +127,38 @@ impl<R: Runtime> DataWriter<R> {
     /// Writes an encoded row durably, in a task of its own: whoever asked may go away meanwhile, the
     /// writes do not. The answer has the extents of each piece, in order, or says why not: no group can
     /// be had, or devices keep failing.
-    pub(crate) fn append(self: &Rc<Self>, row: RowBuffer, pieces: Vec<Range<usize>>) -> Answer<Appended> {
+    pub(crate) fn append(
+        self: &Rc<Self>,
+        row: RowBuffer,
+        pieces: Vec<Range<usize>>,
+        patience: Patience,
+    ) -> Answer<Appended> {
         let (to, appended) = answer();
         let writer = Rc::clone(self);
-        let guard = self.view.writes.enter();
         self.view.runtime.spawn(TaskQueue::Foreground, async move {
-            to.send(writer.append_now(row, &pieces).await);
-            drop(guard);
+            to.send(writer.append_now(row, &pieces, patience).await);
         });
         appended
     }
 
-    async fn append_now(self: &Rc<Self>, row: RowBuffer, pieces: &Pieces) -> Appended {
+    async fn append_now(self: &Rc<Self>, row: RowBuffer, pieces: &Pieces, patience: Patience) -> Appended {
         let mut row = row;
         for _attempt in 0..OPEN_ATTEMPTS_MAX {
-            let (descriptor, offset) = self.claim(row.geometry().height).await?;
+            let height = row.geometry().height;
+            let (descriptor, offset) = match patience {
+                Patience::GivesUp => self.claim(height).await?,
+                Patience::Waits => {
+                    let room = &self.view.room;
+                    room.insist(&self.view.runtime, async || self.claim(height).await).await?
+                }
+            };
             if descriptor.shape != row.geometry().shape {
-                return self.append_recut(row, pieces).await;
+                return self.append_recut(row, pieces, patience).await;
             }
+            // From here on nothing is waited for but devices.
+            let _writing = self.view.writes.enter();
+            let mut pins = PinSet::default();
+            pins.add(self.view.pins.pin(descriptor.group));
             let address =
                 RowAddress { group: descriptor.group, generation: descriptor.generation, row: offset };
             row.seal(&self.identity(address));
@@ -134,7 +166,8 @@ impl<R: Runtime> DataWriter<R> {
             row = written.row;
             if written.failures.is_empty() {
                 let extents = |piece: &Range<usize>| row.extents(address, piece.start, piece.len());
-                return Ok(pieces.iter().map(|piece| extents(piece).into_vec()).collect());
+                let extents = pieces.iter().map(|piece| extents(piece).into_vec()).collect();
+                return Ok(Placed { extents, pins });
             }
             for (device, error) in written.failures {
                 self.view.report_failure(device, error).await;
@@ -160,13 +193,14 @@ impl<R: Runtime> DataWriter<R> {
 
     /// The row was cut for another shape (a device left meanwhile): copies its pieces into rows of
     /// the shape that is open now. Rare, so the copy is fine.
-    async fn append_recut(self: &Rc<Self>, row: RowBuffer, pieces: &Pieces) -> Appended {
+    async fn append_recut(self: &Rc<Self>, row: RowBuffer, pieces: &Pieces, patience: Patience) -> Appended {
         let mut all = Vec::with_capacity(pieces.len());
+        let mut pins = PinSet::default();
         for piece in pieces {
             let mut extents = Vec::new();
             let mut at = piece.start;
             while at < piece.end {
-                let shape = self.shape().await?;
+                let shape = self.shape(patience).await?;
                 let whole = piece.len() <= Geometry::full(shape).chunk_capacity();
                 let take = (piece.end - at).min(Geometry::full(shape).capacity());
                 let mut geometry = Geometry::holding(shape, take);
@@ -183,13 +217,15 @@ impl<R: Runtime> DataWriter<R> {
                 row.copy_out(at..at + take, &mut |bytes| part.push(bytes));
                 part.encode(&self.view.codec(shape));
                 let whole_part = 0..take;
-                let mut found = Box::pin(self.append_now(part, std::slice::from_ref(&whole_part))).await?;
-                extents.append(&mut found.remove(0));
+                let whole_part = std::slice::from_ref(&whole_part);
+                let mut found = Box::pin(self.append_now(part, whole_part, patience)).await?;
+                extents.append(&mut found.extents.remove(0));
+                pins.merge(found.pins);
                 at += take;
             }
             all.push(extents);
         }
-        Ok(all)
+        Ok(Placed { extents: all, pins })
     }
 
     /// A place for a row of `height` in the open group.

@@ -10,10 +10,11 @@ use crate::buffer::{Arena, BufferSlice};
 use crate::error::EngineError;
 use crate::index::PageStore;
 use crate::number::to_usize;
-use crate::pool::PoolView;
+use crate::pool::{Patience, PinSet, PoolView};
 use crate::runtime::Runtime;
 use ashlar_disk_format::extent::Extent;
 use ashlar_disk_format::group::GroupKind;
+use std::cell::RefCell;
 use std::ops::Range;
 use std::rc::Rc;
 
@@ -24,22 +25,36 @@ pub(crate) struct RowPages<R: Runtime> {
     writer: Rc<DataWriter<R>>,
     /// What is written is read back before anyone may refer to it.
     is_proving: bool,
+    /// What keeps the pages of one body until its record is published. Of others a guard does.
+    pins: Option<Rc<RefCell<PinSet>>>,
+    patience: Patience,
 }
 
 impl<R: Runtime> Clone for RowPages<R> {
     fn clone(&self) -> Self {
-        Self { view: Rc::clone(&self.view), writer: Rc::clone(&self.writer), is_proving: self.is_proving }
+        Self {
+            view: Rc::clone(&self.view),
+            writer: Rc::clone(&self.writer),
+            is_proving: self.is_proving,
+            pins: self.pins.clone(),
+            patience: self.patience,
+        }
     }
 }
 
 impl<R: Runtime> RowPages<R> {
     pub(crate) fn new(view: Rc<PoolView<R>>, writer: Rc<DataWriter<R>>) -> Self {
-        Self { view, writer, is_proving: false }
+        Self { view, writer, is_proving: false, pins: None, patience: Patience::GivesUp }
     }
 
     /// For pages that take the place of others: they are read back from every device.
     pub(crate) fn proving(view: Rc<PoolView<R>>, writer: Rc<DataWriter<R>>) -> Self {
-        Self { view, writer, is_proving: true }
+        Self { view, writer, is_proving: true, pins: None, patience: Patience::GivesUp }
+    }
+
+    /// For the pages of a body, which has no guard while it is received.
+    pub(crate) fn pinned_by(&self, pins: &Rc<RefCell<PinSet>>, patience: Patience) -> Self {
+        Self { pins: Some(Rc::clone(pins)), patience, ..self.clone() }
     }
 
     /// A row that waits for the next group must not hold what the opening of that group needs of the
@@ -53,7 +68,7 @@ impl<R: Runtime> RowPages<R> {
     }
 
     async fn write_batch(&self, pages: &[Vec<u8>]) -> Result<(usize, Vec<Extent>), EngineError> {
-        let shape = self.writer.shape().await?;
+        let shape = self.writer.shape(self.patience).await?;
         let (geometry, pieces) = pack(Geometry::full(shape), pages);
         let height = to_usize(u64::from(geometry.height.bytes()));
         let buffers = self.memory().take_many(geometry.written(), height).await?;
@@ -64,8 +79,12 @@ impl<R: Runtime> RowPages<R> {
         }
         row.encode(&self.view.codec(shape));
         let count = pieces.len();
-        let placed = self.writer.append(row, pieces).await.unwrap_or(Err(EngineError::Closing))?;
-        let extents: Vec<Extent> = placed.into_iter().flatten().collect();
+        let appended = self.writer.append(row, pieces, self.patience).await;
+        let placed = appended.unwrap_or(Err(EngineError::Closing))?;
+        if let Some(pins) = &self.pins {
+            pins.borrow_mut().merge(placed.pins);
+        }
+        let extents: Vec<Extent> = placed.extents.into_iter().flatten().collect();
         assert!(extents.len() == count, "each page lies within one chunk");
         Ok((count, extents))
     }

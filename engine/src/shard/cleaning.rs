@@ -117,7 +117,7 @@ impl<R: Runtime> Pass<R> {
     }
 
     fn is_urgent(&self) -> bool {
-        self.shard.room.get().level >= Level::Short
+        self.shard.view.room.level() >= Level::Short
     }
 
     /// While there is time, moving takes half of it.

@@ -3,7 +3,7 @@
 use crate::body::BodyPlace;
 use crate::error::EngineError;
 use crate::mesh::Lane;
-use crate::pool::{Level, PoolFacts, PoolReply, PoolRequest};
+use crate::pool::{PoolFacts, PoolReply, PoolRequest, Room};
 use crate::types::{
     Condition, ListPage, ListQuery, NamedPart, ObjectMeta, Part, PartPage, Published, Upload, UploadId,
     UploadInit, UploadPage, UploadQuery,
@@ -157,19 +157,6 @@ pub(crate) struct ShardSnapshot {
     pub(crate) damaged_runs: u64,
 }
 
-/// How much room the pool has, as core 0 told the others last.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Room {
-    pub(crate) level: Level,
-    /// Space is being made: waiting may help.
-    pub(crate) is_hopeful: bool,
-}
-
-impl Room {
-    /// As long as nobody said otherwise.
-    pub(crate) const AMPLE: Self = Self { level: Level::Ample, is_hopeful: true };
-}
-
 /// Empty these groups of what your records hold there.
 #[derive(Debug, Clone)]
 pub(crate) struct CleanCall {
@@ -276,6 +263,8 @@ pub(crate) enum Request {
     SnapshotDone {
         is_durable: bool,
     },
+    /// Which of these groups hold rows that no record names yet?
+    Pinned(Vec<GroupId>),
     /// Wait until every operation that began before this has ended.
     PassEpoch,
     /// Live bytes of these groups by your ledger.
@@ -354,6 +343,7 @@ pub(crate) enum Reply {
     Bucket(BucketRecord),
     Buckets(Vec<BucketRecord>),
     Snapshot(Box<ShardSnapshot>),
+    Pinned(Vec<GroupId>),
     Live(Vec<i64>),
     Cleaned(Box<CleanReport>),
     /// Where groups end, and how many extent pages could not be read on the way.

@@ -24,7 +24,7 @@ mod uploads;
 
 pub(crate) use commit::{DELETE_PREFIX, run_committer};
 pub(crate) use message::{
-    BucketStep, CleanCall, CleanReport, CompleteCall, ListCall, PartCall, PublishCall, Reply, Request, Room,
+    BucketStep, CleanCall, CleanReport, CompleteCall, ListCall, PartCall, PublishCall, Reply, Request,
     ShardImport, ShardSeed, ShardSnapshot, ShareCall, Shared, Sharer, SharingStep,
 };
 pub(crate) use objects::held_by;

@@ -2,7 +2,7 @@
 
 use super::commit::Change;
 use super::locks::KeyLocks;
-use super::message::{Reply, Request, Room, ShardImport, ShardSeed};
+use super::message::{Reply, Request, ShardImport, ShardSeed};
 use super::router::{Router, vshard_of_key};
 use crate::body::walk_body;
 use crate::error::EngineError;
@@ -72,8 +72,6 @@ pub(crate) struct Shard<R: Runtime> {
     pub(crate) buckets: RefCell<BTreeMap<String, Rc<Bucket>>>,
     pub(crate) bucket_ids: RefCell<BTreeMap<BucketId, Rc<Bucket>>>,
     pub(crate) frozen: RefCell<BTreeSet<BucketId>>,
-    pub(crate) room: Cell<Room>,
-    pub(crate) room_changed: Event,
     pub(crate) closing: Cell<bool>,
     memtable_bytes: usize,
     counters: RefCell<BTreeMap<BucketId, BucketCounter>>,
@@ -181,8 +179,6 @@ impl<R: Runtime> Shard<R> {
             buckets: RefCell::default(),
             bucket_ids: RefCell::default(),
             frozen: RefCell::default(),
-            room: Cell::new(Room::AMPLE),
-            room_changed: Event::new(),
             closing: Cell::new(false),
             memtable_bytes,
             counters: RefCell::new(counters),
@@ -340,6 +336,15 @@ impl<R: Runtime> Shard<R> {
         }
     }
 
+    /// Has a group taken back that looked dead and was pinned, for the life of the shard.
+    pub(crate) async fn watch_pins(self: Rc<Self>) {
+        while !self.closing.get() {
+            self.view.pins.released().wait().await;
+            self.freed.set(true);
+            self.ask_for_checkpoint_if_due();
+        }
+    }
+
     /// A snapshot begins: it knows of everything that died until now.
     pub(super) fn freeing_begins(&self) {
         self.freed.set(false);
@@ -350,7 +355,7 @@ impl<R: Runtime> Shard<R> {
     pub(super) fn ask_for_checkpoint_if_due(self: &Rc<Self>) {
         let grown = self.log.written() >= CHECKPOINT_LOG_BYTES
             || self.index.memory().memtable_bytes >= self.memtable_bytes;
-        let useful = self.room.get().level >= Level::Short && self.freed.get();
+        let useful = self.view.room.level() >= Level::Short && self.freed.get();
         if !(grown || useful) || self.due.replace(true) {
             return;
         }
@@ -362,13 +367,7 @@ impl<R: Runtime> Shard<R> {
 
     /// Only deletes may still change something.
     pub(crate) fn is_low(&self) -> bool {
-        self.room.get().level == Level::Low
-    }
-
-    /// So much room there is from now on.
-    pub(crate) fn set_room(&self, room: Room) {
-        self.room.set(room);
-        self.room_changed.fire();
+        self.view.room.level() == Level::Low
     }
 
     /// The log refused a batch, which the next start may find all the same if no checkpoint becomes durable that

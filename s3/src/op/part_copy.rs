@@ -28,7 +28,7 @@ impl<R: Runtime> Request<'_, R> {
             Body::empty()
         } else {
             let _place = engine.copy_place().await;
-            let mut writer = engine.begin_body(Some(range.length))?;
+            let mut writer = engine.begin_copy(range.length)?;
             let mut reader = engine.read(&source, range.start..range.start + range.length);
             while let Some(slice) = reader.next().await? {
                 hashers.update(slice.bytes());
