@@ -103,9 +103,11 @@ impl Tree {
     }
 }
 
-/// The folder that holds the workspace's Cargo.toml: two above this package.
+/// The folder that holds the workspace's Cargo.toml: two above this package. Of two checkouts that share a target folder
+/// cargo may run the program that was built for the other, and says for which it runs it.
 pub(crate) fn workspace_root() -> Result<PathBuf, String> {
-    let package = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let package = std::env::var_os("CARGO_MANIFEST_DIR").map(PathBuf::from);
+    let package = package.as_deref().unwrap_or(Path::new(env!("CARGO_MANIFEST_DIR")));
     let root =
         package.ancestors().nth(2).ok_or("the package does not lie two folders below the workspace")?;
     if root.join("Cargo.toml").is_file() {
