@@ -215,3 +215,35 @@ async fn hopeless(engines: Vec<SimEngine>, work: Work) {
 fn a_body_without_hope_is_refused_and_leaves_nothing() {
     on_a_small_pool(hopeless);
 }
+
+/// The engine ends while a body is on its way.
+async fn the_end_comes(engines: Vec<SimEngine>, work: Work) {
+    let engine = &engines[0];
+    work.bucket(engine).await;
+    let mut writer = engine.begin_body(None).unwrap();
+    write(&mut writer, SLOW, 0..2_500_000).await;
+    assert_eq!(engine.shutdown().await, Ok(()));
+    let rest = writer.write(&SLOW.bytes(2_500_000..SLOW.length)).await;
+    assert_eq!(writer.finish().await.map(|body| body.length()), Err(EngineError::Closing), "{rest:?}");
+    assert_eq!(engine.begin_body(None).map(drop), Err(EngineError::Closing));
+}
+
+#[test]
+fn a_body_on_its_way_does_not_hold_up_the_end() {
+    for cores in [1, 2] {
+        let rig = Rig::flash("2+1", 3, DISK_BYTES);
+        let work = Work::new();
+        let own = work.clone();
+        let boot = Boot { cores, ..Boot::default() };
+        rig.boot(&boot, move |engines| the_end_comes(engines, own.clone())).assert_finished();
+        let boot = Boot { seed: 1, ..boot };
+        let ended = rig.boot(&boot, move |engines| {
+            let work = work.clone();
+            async move {
+                assert_eq!(work.verify(&engines).await, 0);
+                assert!(fill(&engines, &work).await > 5, "what came of the body takes no space");
+            }
+        });
+        assert_eq!(ended.assert_finished().rows_replayed, 0, "it ended in order");
+    }
+}

@@ -242,7 +242,7 @@ impl<R: Runtime> Node<R> {
                 shard.closing.set(true);
                 shard.view.room.close();
                 shard.epochs.pass().await;
-                shard.view.writes.pass().await;
+                shard.view.appends.pass().await;
                 Ok(Reply::Done)
             }
             Request::Stop => {

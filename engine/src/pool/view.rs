@@ -43,6 +43,8 @@ pub(crate) struct PoolView<R: Runtime> {
     /// Row writes and repairs under way: segments are reused only after those before have ended, also
     /// when whoever asked for them is gone.
     pub(crate) writes: Epochs,
+    /// Rows that wait for a group, or are written: the end waits for them.
+    pub(crate) appends: Epochs,
     /// Groups with rows that no record names yet.
     pub(crate) pins: Pins,
     /// How much room there is.
@@ -77,6 +79,7 @@ impl<R: Runtime> PoolView<R> {
             facts,
             ledger: Ledger::default(),
             writes: Epochs::default(),
+            appends: Epochs::default(),
             pins: Pins::default(),
             room: RoomWatch::default(),
             slots,

@@ -135,8 +135,10 @@ impl<R: Runtime> DataWriter<R> {
     ) -> Answer<Appended> {
         let (to, appended) = answer();
         let writer = Rc::clone(self);
+        let guard = self.view.appends.enter();
         self.view.runtime.spawn(TaskQueue::Foreground, async move {
             to.send(writer.append_now(row, &pieces, patience).await);
+            drop(guard);
         });
         appended
     }

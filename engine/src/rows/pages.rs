@@ -68,6 +68,9 @@ impl<R: Runtime> RowPages<R> {
     }
 
     async fn write_batch(&self, pages: &[Vec<u8>]) -> Result<(usize, Vec<Extent>), EngineError> {
+        if self.pins.is_some() && self.view.room.is_closed() {
+            return Err(EngineError::Closing);
+        }
         let shape = self.writer.shape(self.patience).await?;
         let (geometry, pieces) = pack(Geometry::full(shape), pages);
         let height = to_usize(u64::from(geometry.height.bytes()));
