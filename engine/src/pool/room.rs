@@ -92,22 +92,25 @@ impl RoomWatch {
         }
     }
 
-    /// Attempts again when the room changed, as long as the answer is that there is none and waiting may help.
+    /// Attempts again when the room changed, as long as the answer is that there is none and waiting may help; for who
+    /// gives up, once only.
     pub(crate) async fn insist<T>(
         &self,
         runtime: &impl Runtime,
+        patience: Patience,
         attempt: impl AsyncFn() -> Result<T, EngineError>,
     ) -> Result<T, EngineError> {
-        let mut patience = None;
+        let mut sleep = None;
         loop {
             let changed = self.changed.wait();
             let result = attempt().await;
-            if !matches!(result, Err(EngineError::Full)) || !self.may_help() {
+            let is_refused = matches!(result, Err(EngineError::Full));
+            if !is_refused || patience == Patience::GivesUp || !self.may_help() {
                 return result;
             }
             // What core 0 refused it for it may not have told yet, so only a change says more.
-            let patience = patience.get_or_insert_with(|| Box::pin(runtime.sleep(SPACE_WAIT)));
-            if let Either::Right(_) = select(changed, patience.as_mut()).await {
+            let sleep = sleep.get_or_insert_with(|| Box::pin(runtime.sleep(SPACE_WAIT)));
+            if let Either::Right(_) = select(changed, sleep.as_mut()).await {
                 return result;
             }
         }

@@ -87,12 +87,7 @@ impl<R: Runtime> DataWriter<R> {
 
     /// The shape that the next row should have.
     pub(crate) async fn shape(self: &Rc<Self>, patience: Patience) -> Result<CodeShape, EngineError> {
-        match patience {
-            Patience::GivesUp => self.shape_now().await,
-            Patience::Waits => {
-                self.view.room.insist(&self.view.runtime, async || self.shape_now().await).await
-            }
-        }
+        self.view.room.insist(&self.view.runtime, patience, async || self.shape_now().await).await
     }
 
     async fn shape_now(self: &Rc<Self>) -> Result<CodeShape, EngineError> {
@@ -147,13 +142,9 @@ impl<R: Runtime> DataWriter<R> {
         let mut row = row;
         for _attempt in 0..OPEN_ATTEMPTS_MAX {
             let height = row.geometry().height;
-            let (descriptor, offset) = match patience {
-                Patience::GivesUp => self.claim(height).await?,
-                Patience::Waits => {
-                    let room = &self.view.room;
-                    room.insist(&self.view.runtime, async || self.claim(height).await).await?
-                }
-            };
+            let room = &self.view.room;
+            let (descriptor, offset) =
+                room.insist(&self.view.runtime, patience, async || self.claim(height).await).await?;
             if descriptor.shape != row.geometry().shape {
                 return self.append_recut(row, pieces, patience).await;
             }
