@@ -95,6 +95,8 @@ pub(crate) const SPACE_WAIT: Duration = Duration::from_secs(10);
 pub(crate) const READ_AHEAD_EXTENTS: usize = 4;
 /// Rows one body may have in flight to the devices while it fills the next.
 pub(crate) const BODY_ROWS_IN_FLIGHT: usize = 2;
+/// Rows of one body whose hashes are waited for, each by the task that wrote it.
+pub(crate) const HASH_WAITERS_MAX: usize = BODY_ROWS_IN_FLIGHT;
 /// Log bytes after which a checkpoint is due: what recovery reads at most, about twice that in the
 /// worst case of a checkpoint under way.
 pub(crate) const CHECKPOINT_LOG_BYTES: u64 = 64 << 20;

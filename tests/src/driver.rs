@@ -8,6 +8,7 @@ use crate::model::{
 };
 use crate::rig::SimEngine;
 use ashlar_engine::error::EngineError;
+use ashlar_engine::hash::{BodyDigests, BodyHasher, Ends, Lanes, Md5};
 use ashlar_engine::types::{
     Bucket, Condition, Etag, EtagMatch, ListEntry, ListQuery, Metadata, NamedPart, ObjectMeta, UploadId,
     UploadInit, UploadQuery,
@@ -292,15 +293,31 @@ fn meta(tag: Tag, metadata: u64) -> ObjectMeta {
 ///
 /// # Errors
 /// As the engine says.
+///
+/// # Panics
+/// The engine hashed other bytes than were sent.
 pub async fn send(engine: &SimEngine, content: Content) -> Result<Body, EngineError> {
     // Every third body comes without a declared length.
     let declared = (!content.seed.is_multiple_of(3)).then_some(content.length);
     let mut writer = engine.begin_body(declared)?;
+    let lanes = Lanes::new();
+    // As long as another is awaited that never comes, rows are hashed only when they are written.
+    let _absent =
+        content.seed.is_multiple_of(2).then(|| BodyHasher::new(&lanes, BodyDigests::new(false, false)));
+    let refused = writer.hash_with(&lanes, BodyDigests::new(false, false));
     let bytes = content.all();
     for piece in bytes.chunks(100_000) {
         writer.write(piece).await?;
     }
-    writer.finish().await
+    let (body, digests) = writer.finish_hashed().await?;
+    assert!(refused.is_some() != digests.is_some(), "the engine hashes, or says at once that it does not");
+    if let Some(mut digests) = digests {
+        digests.take_alone(b"", Ends { body: true, chunk: false });
+        let mut expected = Md5::new();
+        expected.update(&bytes);
+        assert_eq!(digests.md5(), expected.finish(), "what was sent was hashed, in order and once");
+    }
+    Ok(body)
 }
 
 /// Reads what one looks at of an object.

@@ -329,7 +329,7 @@ fn everything_that_has_a_body_is_moved_and_stays_what_it_is() {
         let rig = Rig::flash(shape, disks, 256 * MIB);
         let work = Work::new();
         let ended = life(&rig, &on(cores), &work, |engines, _| async move {
-            let zoo = put_zoo(&engines).await;
+            let zoo = Box::pin(put_zoo(&engines)).await;
             let before = live(&engines[0]).await;
             let free = engines[0].status().unwrap().free_bytes;
             clean_all(&engines[0], 6).await;
@@ -389,7 +389,7 @@ fn what_was_moved_is_found_after_a_crash_and_with_other_cores() {
     let ended = rig.boot(&on(2), move |engines| {
         let zoo = Rc::clone(&own);
         async move {
-            let made = put_zoo(&engines).await;
+            let made = Box::pin(put_zoo(&engines)).await;
             // The last moves stand in the log only.
             clean_all(&engines[0], 1).await;
             check_zoo(&engines, &made).await;

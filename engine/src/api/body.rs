@@ -5,6 +5,7 @@ use super::hold::{Hold, Renewals};
 use crate::body::{BodyPlace, BodySink, ExtentStream};
 use crate::buffer::{Buffer, BufferSlice};
 use crate::error::EngineError;
+use crate::hash::{BodyDigests, Lanes};
 use crate::pool::{Level, Patience, PinSet};
 use crate::rows::read_blob;
 use crate::runtime::{Runtime, WallTime};
@@ -83,6 +84,17 @@ impl<R: Runtime> BodyWriter<R> {
         self.sink.write(bytes).await
     }
 
+    /// Has the body hashed into `digests` while it is written to devices, beside others; they come back from
+    /// [`BodyWriter::finish_hashed`]. Gives them back at once if the body is so small that it is not written before it
+    /// is published: whoever fills it hashes it then.
+    ///
+    /// # Panics
+    /// Some of it was filled in already, or `digests` have ended.
+    #[must_use]
+    pub fn hash_with(&mut self, lanes: &Lanes, digests: BodyDigests) -> Option<BodyDigests> {
+        self.sink.hash_with(lanes, digests)
+    }
+
     /// Bytes so far.
     #[must_use]
     pub fn length(&self) -> u64 {
@@ -94,9 +106,17 @@ impl<R: Runtime> BodyWriter<R> {
     /// # Errors
     /// When a row did not become durable.
     pub async fn finish(self) -> Result<Body, EngineError> {
+        Ok(self.finish_hashed().await?.0)
+    }
+
+    /// Ends the body. With it come the digests of all its bytes, not ended yet, if it was hashed while it was written.
+    ///
+    /// # Errors
+    /// As [`BodyWriter::finish`].
+    pub async fn finish_hashed(self) -> Result<(Body, Option<BodyDigests>), EngineError> {
         let length = self.sink.length();
-        let (place, pins) = self.sink.finish().await?;
-        Ok(Body { place, length, pins, patience: self.patience, parts: PartTable::None })
+        let (place, pins, digests) = self.sink.finish().await?;
+        Ok((Body { place, length, pins, patience: self.patience, parts: PartTable::None }, digests))
     }
 }
 

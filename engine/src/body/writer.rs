@@ -8,6 +8,7 @@ use super::space::BodySpace;
 use super::tree::build_tree;
 use crate::buffer::Buffer;
 use crate::error::EngineError;
+use crate::hash::{BodyDigests, BodyHasher, Lanes};
 use crate::limits::{BODY_ROWS_IN_FLIGHT, SMALL_BODY_BYTES_MAX};
 use crate::number::to_usize;
 use crate::pool::{Patience, PinSet, PoolView};
@@ -50,6 +51,8 @@ pub(crate) struct BodySink<R: Runtime> {
     /// Keep the rows.
     pins: PinSet,
     patience: Patience,
+    /// Hashes the rows while they are written, if it is asked to.
+    hasher: Option<BodyHasher>,
 }
 
 impl<R: Runtime> std::fmt::Debug for BodySink<R> {
@@ -79,7 +82,19 @@ impl<R: Runtime> BodySink<R> {
             space: BodySpace::default(),
             pins: PinSet::default(),
             patience,
+            hasher: None,
         }
+    }
+
+    /// Has the body hashed into `digests` while it is written. Gives them back if it is not written: its bytes are at
+    /// hand then until it is published.
+    pub(crate) fn hash_with(&mut self, lanes: &Lanes, digests: BodyDigests) -> Option<BodyDigests> {
+        assert!(self.received == 0, "a body is hashed from its first byte");
+        if self.is_small() {
+            return Some(digests);
+        }
+        self.hasher = Some(BodyHasher::new(lanes, digests));
+        None
     }
 
     /// Bytes received.
@@ -147,9 +162,14 @@ impl<R: Runtime> BodySink<R> {
         Ok(())
     }
 
-    /// Everything was received: the body's place, durable unless it is small, and what keeps it there until its record
-    /// is published.
-    pub(crate) async fn finish(mut self) -> Result<(BodyPlace, PinSet), EngineError> {
+    /// Everything was received: the body's place, durable unless it is small, what keeps it there until its record is
+    /// published, and the digests of what it was to be hashed into.
+    pub(crate) async fn finish(mut self) -> Result<(BodyPlace, PinSet, Option<BodyDigests>), EngineError> {
+        let (place, pins) = self.place().await?;
+        Ok((place, pins, self.hasher.map(BodyHasher::finish)))
+    }
+
+    async fn place(&mut self) -> Result<(BodyPlace, PinSet), EngineError> {
         if let Some((buffer, used)) = self.small.take() {
             return Ok((BodyPlace::Small((used > 0).then_some((buffer, 0..used))), PinSet::default()));
         }
@@ -197,7 +217,8 @@ impl<R: Runtime> BodySink<R> {
         row.encode(&self.view.codec(row.geometry().shape));
         let used = row.used();
         let whole = std::iter::once(0..used).collect();
-        self.in_flight.push_back(self.data.append(row, whole, self.patience));
+        let hash = self.hasher.as_ref().map(BodyHasher::promise);
+        self.in_flight.push_back(self.data.append(row, whole, self.patience, hash));
         Ok(())
     }
 

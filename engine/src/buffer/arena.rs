@@ -68,7 +68,7 @@ pub(super) struct Home {
     id: usize,
     region: u16,
     returned: ArrayQueue<u32>,
-    /// How many share the buffer that begins at a page.
+    /// How many handles there are to the buffer that begins at a page.
     sharers: Box<[AtomicU32]>,
 }
 
@@ -81,33 +81,34 @@ impl Home {
         &self.sharers[page as usize]
     }
 
-    /// A buffer has its first reader.
+    /// A buffer has its first handle.
     pub(super) fn share_first(&self, page: u32) {
         self.count(page).store(1, Ordering::Relaxed);
     }
 
-    /// A buffer has one more reader, who knows it from another.
+    /// A buffer has one handle more, made from another.
     pub(super) fn share(&self, page: u32) {
         let before = self.count(page).fetch_add(1, Ordering::Relaxed);
-        assert!(before < u32::MAX, "a buffer has fewer readers than there is memory for");
+        assert!(before < u32::MAX, "a buffer has fewer handles than there is memory for");
     }
 
-    /// A reader lets go; true when it was the last.
-    pub(super) fn unshare(&self, page: u32) -> bool {
-        if self.count(page).fetch_sub(1, Ordering::Release) > 1 {
-            return false;
+    /// A handle lets go; with the last the buffer comes home.
+    pub(super) fn let_go(&self, page: u32) {
+        // Who has the only one need not tell others.
+        if self.sharers(page) > 1 && self.count(page).fetch_sub(1, Ordering::Release) > 1 {
+            return;
         }
         // What the others read, they read before.
         fence(Ordering::Acquire);
-        true
+        self.give(page);
     }
 
-    /// How many readers a buffer has.
+    /// How many handles a buffer has.
     pub(super) fn sharers(&self, page: u32) -> u32 {
         self.count(page).load(Ordering::Acquire)
     }
 
-    pub(super) fn give(&self, page: u32) {
+    fn give(&self, page: u32) {
         let local = ARENAS.try_with(|arenas| {
             let arenas = arenas.borrow();
             arenas.iter().find(|(id, _)| *id == self.id).and_then(|(_, inner)| inner.upgrade())

@@ -10,7 +10,8 @@ use std::sync::Arc;
 
 /// Exclusive owner of a power-of-two block of DMA memory, 4 KiB to 1 MiB, aligned to its length.
 ///
-/// May cross cores; when dropped it returns to the arena of the core that made it.
+/// May cross cores; when dropped it returns to the arena of the core that made it. Its owner may let others read it
+/// ([`Buffer::share`]); nobody writes to it before they have let go.
 #[derive(Debug)]
 pub struct Buffer {
     start: NonNull<u8>,
@@ -19,13 +20,15 @@ pub struct Buffer {
     home: Arc<Home>,
 }
 
-// SAFETY: a buffer is the only owner of its bytes, and `Home` is made of atomics.
+// SAFETY: a buffer is the only one who may write its bytes, and does so only while nobody else has a handle; `Home`
+// is made of atomics.
 unsafe impl Send for Buffer {}
 // SAFETY: a shared reference to a buffer only reads bytes that nobody can write meanwhile.
 unsafe impl Sync for Buffer {}
 
 impl Buffer {
     pub(super) fn new(start: NonNull<u8>, capacity: usize, page: u32, home: Arc<Home>) -> Self {
+        home.share_first(page);
         Self { start, capacity, page, home }
     }
 
@@ -55,10 +58,28 @@ impl Buffer {
         unsafe { std::slice::from_raw_parts(self.start.as_ptr(), self.capacity) }
     }
 
+    /// Lets somebody else read it. Whoever owns the buffer can drop it and can have it written to a device meanwhile.
+    #[must_use]
+    pub fn share(&self) -> SharedBuffer {
+        self.home.share(self.page);
+        SharedBuffer::new(self.start, to_u32(self.capacity), self.page, Arc::clone(&self.home))
+    }
+
+    /// Whether others may read it.
+    #[must_use]
+    pub fn is_shared(&self) -> bool {
+        self.home.sharers(self.page) > 1
+    }
+
     /// All bytes, writable.
+    ///
+    /// # Panics
+    /// Others may read it.
     #[must_use]
     pub fn bytes_mut(&mut self) -> &mut [u8] {
-        // SAFETY: as in `bytes`, and `&mut self` is the only access.
+        assert!(!self.is_shared(), "nobody writes where others read");
+        // SAFETY: as in `bytes`; `&mut self` is the only access through this handle, and there is no other: whoever
+        // had one let go of it before (`Home::sharers` acquires what they released).
         unsafe { std::slice::from_raw_parts_mut(self.start.as_ptr(), self.capacity) }
     }
 
@@ -73,7 +94,7 @@ impl Buffer {
 
 impl Drop for Buffer {
     fn drop(&mut self) {
-        self.home.give(self.page);
+        self.home.let_go(self.page);
     }
 }
 

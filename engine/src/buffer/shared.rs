@@ -24,6 +24,11 @@ unsafe impl Send for SharedBuffer {}
 unsafe impl Sync for SharedBuffer {}
 
 impl SharedBuffer {
+    /// A handle that has been counted.
+    pub(super) fn new(start: NonNull<u8>, capacity: u32, page: u32, home: Arc<Home>) -> Self {
+        Self { start, capacity, page, home }
+    }
+
     /// All bytes.
     #[must_use]
     pub fn bytes(&self) -> &[u8] {
@@ -52,24 +57,20 @@ impl SharedBuffer {
 impl From<Buffer> for SharedBuffer {
     fn from(buffer: Buffer) -> Self {
         let (start, capacity, page, home) = buffer.into_block();
-        home.share_first(page);
-        let capacity = to_u32(capacity);
-        Self { start, capacity, page, home }
+        Self::new(start, to_u32(capacity), page, home)
     }
 }
 
 impl Clone for SharedBuffer {
     fn clone(&self) -> Self {
         self.home.share(self.page);
-        Self { start: self.start, capacity: self.capacity, page: self.page, home: Arc::clone(&self.home) }
+        Self::new(self.start, self.capacity, self.page, Arc::clone(&self.home))
     }
 }
 
 impl Drop for SharedBuffer {
     fn drop(&mut self) {
-        if self.home.unshare(self.page) {
-            self.home.give(self.page);
-        }
+        self.home.let_go(self.page);
     }
 }
 
@@ -92,7 +93,23 @@ mod tests {
         assert_eq!(arena.available(), arena.capacity() - 4096);
         drop(first);
         assert_eq!(arena.available(), arena.capacity());
+        let mut owned = arena.try_take(4096).unwrap();
+        owned.bytes_mut()[6] = 8;
+        let reader = owned.share();
+        assert!(owned.is_shared());
+        drop(owned);
+        assert_eq!((reader.bytes()[6], arena.available()), (8, arena.capacity() - 4096));
+        drop(reader);
+        assert_eq!(arena.available(), arena.capacity());
         let again = SharedBuffer::from(arena.try_take(4096).unwrap());
         assert!(!again.is_shared(), "its count begins anew");
+    }
+    #[test]
+    #[should_panic(expected = "nobody writes where others read")]
+    fn an_owner_does_not_write_while_others_read() {
+        let arena = Arena::new(Region::allocate(2 << 20).unwrap(), 0);
+        let mut owned = arena.try_take(4096).unwrap();
+        let _reader = owned.share();
+        owned.bytes_mut()[0] = 1;
     }
 }

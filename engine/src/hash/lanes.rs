@@ -1,27 +1,29 @@
 //! The bodies of one core, hashed side by side.
 //!
-//! A task that has bytes to be hashed hands their buffer in and waits until it comes back. The first of
-//! those who wait leads: it lets every task that can run have a turn, so that whoever else has bytes now
-//! joins, and then hashes a slice of all of them at once. Nobody waits for company that is not there
-//! already: a body alone loses one turn of the scheduler, in which nothing else had to be done. When the
-//! leader's own bytes are done, one of those who still wait leads on.
+//! Bytes come in one of two ways. A task that has some and needs their hash to go on hands in their buffer and waits
+//! until it comes back ([`Lanes::take`]). A body that is written to devices has its rows hashed behind its back
+//! ([`BodyHasher`]): the task that writes a row hands its bytes in, sees to the devices, and asks for the hash when
+//! they are done. So while devices work, bytes of many bodies come together.
 //!
-//! The buffers are owned by the queue while they wait, so a task that is dropped takes its own away and
-//! nothing points into them. A slice runs between two turns and is over before anyone else sees the queue.
+//! The first of those who wait leads: it lets every task that can run have a turn, so that whoever else has bytes now
+//! joins, and then hashes a slice of all of them at once. Bytes that nobody waits for yet fill the lanes that are left.
+//! Nobody waits for company that is not there already: a body alone loses one turn of the scheduler, in which nothing
+//! else had to be done. When the leader's own bytes are done, one of those who still wait leads on.
+//!
+//! The queue holds the bytes while they wait, so nothing points into a task that was dropped. A slice runs between two
+//! turns and is over before anyone else sees the queue.
 
 use super::digests::{BodyDigests, Ends};
+use super::queue::{Bytes, Queue};
 use super::simd::Kernel;
-use super::stream::{Algorithm, OfMd5, OfSha256, Work, compress};
-use crate::buffer::Buffer;
-use crate::limits::{HASH_LANES_MAX, HASH_SLICE_BLOCKS, HASH_TURNS_MAX};
+use crate::buffer::{Buffer, BufferSlice};
+use crate::limits::{HASH_LANES_MAX, HASH_TURNS_MAX};
 use crate::runtime::Runtime;
-use arrayvec::ArrayVec;
 use std::cell::{Cell, RefCell};
-use std::collections::VecDeque;
 use std::future::poll_fn;
 use std::ops::Range;
 use std::rc::Rc;
-use std::task::{Poll, Waker};
+use std::task::Poll;
 
 /// One core's hasher. Cheap to clone; never leaves its core.
 #[derive(Debug, Clone)]
@@ -44,31 +46,6 @@ struct Inner {
     is_led: Cell<bool>,
     served: Cell<LanesServed>,
     queue: RefCell<Queue>,
-}
-
-/// A task hands in one piece at a time, so there are never more places than tasks with a body.
-#[derive(Debug, Default)]
-struct Queue {
-    places: Vec<Place>,
-    free: Vec<usize>,
-    /// Places with bytes to be hashed, in the order in which they came.
-    waiting: VecDeque<usize>,
-}
-
-#[derive(Debug, Default)]
-struct Place {
-    job: Option<Job>,
-    is_done: bool,
-    is_chosen: bool,
-    waker: Option<Waker>,
-}
-
-#[derive(Debug)]
-struct Job {
-    buffer: Buffer,
-    range: Range<usize>,
-    digests: BodyDigests,
-    ends: Ends,
 }
 
 impl Lanes {
@@ -104,22 +81,15 @@ impl Lanes {
     ) -> (Buffer, BodyDigests) {
         assert!(range.start <= range.end, "a range does not end before it starts");
         assert!(range.end <= buffer.capacity(), "a range lies in its buffer");
-        assert!(!digests.is_ended(), "nothing follows the end of a body or chunk");
-        let ticket = Ticket::new(&self.inner, Job { buffer, range, digests, ends });
-        loop {
-            if let Some(job) = ticket.collect() {
-                return (job.buffer, job.digests);
-            }
-            match Lead::take(&self.inner) {
-                Some(_lead) => {
-                    while !ticket.is_done() {
-                        self.inner.gather(runtime).await;
-                        self.inner.hash_slice();
-                    }
-                }
-                None => ticket.woken().await,
-            }
-        }
+        let body = BodyHasher::new(self, digests);
+        let batch = body.promise();
+        batch.keep(std::iter::once(Bytes::Own(buffer, range)), ends);
+        batch.hashed(runtime).await;
+        let (digests, buffer) = self.inner.queue.borrow_mut().collect(body.place.index);
+        let (Some(digests), Some(buffer)) = (digests, buffer) else {
+            unreachable!("what was handed in comes back")
+        };
+        (buffer, digests)
     }
 }
 
@@ -129,13 +99,160 @@ impl Default for Lanes {
     }
 }
 
+/// A body that is hashed row by row, in the order in which the rows were promised, whenever there is company. Dropping
+/// it gives the body up.
+#[derive(Debug)]
+pub struct BodyHasher {
+    place: PlaceHandle,
+}
+
+/// The bytes of one row of a body, to be handed in later. Whoever holds one may wait until they were hashed.
+#[derive(Debug)]
+pub struct RowHash {
+    place: PlaceHandle,
+    batch: u64,
+}
+
+impl BodyHasher {
+    /// A body whose next bytes go to `digests`.
+    ///
+    /// # Panics
+    /// The body had ended.
+    #[must_use]
+    pub fn new(lanes: &Lanes, digests: BodyDigests) -> Self {
+        assert!(!digests.is_ended(), "nothing follows the end of a body or chunk");
+        let index = lanes.inner.queue.borrow_mut().open(digests);
+        Self { place: PlaceHandle { inner: Rc::clone(&lanes.inner), index } }
+    }
+
+    /// The next row.
+    #[must_use]
+    pub fn promise(&self) -> RowHash {
+        let batch = self.place.inner.queue.borrow_mut().promise(self.place.index);
+        RowHash { place: self.place.clone(), batch }
+    }
+
+    /// The digests of all rows, which were hashed.
+    ///
+    /// # Panics
+    /// A row was not.
+    #[must_use]
+    pub fn finish(self) -> BodyDigests {
+        let (digests, _buffer) = self.place.inner.queue.borrow_mut().collect(self.place.index);
+        let Some(digests) = digests else { unreachable!("digests are there until they are collected") };
+        digests
+    }
+}
+
+impl Drop for BodyHasher {
+    fn drop(&mut self) {
+        let waiters = self.place.inner.queue.borrow_mut().close(self.place.index);
+        for (_batch, waker) in waiters {
+            waker.wake();
+        }
+        // One of its rows may have been woken to lead.
+        self.place.inner.pass_lead();
+    }
+}
+
+impl RowHash {
+    /// Hands the row's bytes in, in order. They must not be none.
+    pub fn hand_in(&self, bytes: impl Iterator<Item = BufferSlice>) {
+        self.keep(bytes.map(Bytes::Shared), Ends::default());
+    }
+
+    fn keep(&self, bytes: impl Iterator<Item = Bytes>, ends: Ends) {
+        self.place.inner.queue.borrow_mut().keep(self.place.index, self.batch, bytes, ends);
+        // A later row of the body may wait already.
+        self.place.inner.pass_lead();
+    }
+
+    /// Whether there is something to be led for. Not while an earlier row of the body has not been handed in.
+    fn is_queued(&self) -> bool {
+        self.place.inner.queue.borrow().is_queued(self.place.index)
+    }
+
+    fn is_taken(&self) -> bool {
+        self.place.inner.queue.borrow().is_taken(self.place.index, self.batch)
+    }
+
+    /// Hashes as long as waiting would bring no more company, while nobody waits for this row.
+    pub async fn help<R: Runtime>(&self, runtime: &R) {
+        runtime.turn().await;
+        let Some(_lead) = Lead::take(&self.place.inner) else { return };
+        while !self.is_taken() && self.place.inner.has_company() {
+            self.place.inner.hash_slice();
+            runtime.turn().await;
+        }
+    }
+
+    /// Resolves when the row was hashed, or its body was given up.
+    pub async fn hashed<R: Runtime>(&self, runtime: &R) {
+        let inner = &self.place.inner;
+        inner.queue.borrow_mut().hurry(self.place.index, self.batch);
+        while !self.is_taken() {
+            self.lead_needed().await;
+            let Some(_lead) = Lead::take(inner).filter(|_| !self.is_taken()) else { continue };
+            while !self.is_taken() && self.is_queued() {
+                inner.gather(runtime).await;
+                inner.hash_slice();
+            }
+        }
+    }
+
+    /// Resolves when the row was hashed, or when its bytes are there and nobody leads.
+    async fn lead_needed(&self) {
+        poll_fn(|context| {
+            let inner = &self.place.inner;
+            if self.is_taken() || (!inner.is_led.get() && self.is_queued()) {
+                return Poll::Ready(());
+            }
+            inner.queue.borrow_mut().wake_at(self.place.index, self.batch, context.waker());
+            Poll::Pending
+        })
+        .await;
+    }
+}
+
+impl Drop for RowHash {
+    fn drop(&mut self) {
+        // It may have been the one that was woken to lead, or was to be.
+        self.place.inner.queue.borrow_mut().forget(self.place.index, self.batch);
+        self.place.inner.pass_lead();
+    }
+}
+
+/// One use of a place in the queue.
+#[derive(Debug)]
+struct PlaceHandle {
+    inner: Rc<Inner>,
+    index: usize,
+}
+
+impl Clone for PlaceHandle {
+    fn clone(&self) -> Self {
+        self.inner.queue.borrow_mut().share(self.index);
+        Self { inner: Rc::clone(&self.inner), index: self.index }
+    }
+}
+
+impl Drop for PlaceHandle {
+    fn drop(&mut self) {
+        self.inner.queue.borrow_mut().let_go(self.index);
+    }
+}
+
 impl Inner {
+    fn has_company(&self) -> bool {
+        self.queue.borrow().has_company()
+    }
+
     /// Lets others run as long as that brings more bodies.
     async fn gather<R: Runtime>(&self, runtime: &R) {
-        let mut before = self.queue.borrow().waiting.len();
+        let mut before = self.queue.borrow().waiting();
         for _ in 0..HASH_TURNS_MAX {
             runtime.turn().await;
-            let now = self.queue.borrow().waiting.len();
+            let now = self.queue.borrow().waiting();
             if now <= before || now >= HASH_LANES_MAX {
                 return;
             }
@@ -143,16 +260,11 @@ impl Inner {
         }
     }
 
-    /// Hashes a slice of those who came first, and wakes those who are done.
+    /// Hashes a slice, and wakes those whose row is done.
     fn hash_slice(&self) {
-        let wakers = {
-            let mut queue = self.queue.borrow_mut();
-            let bodies = queue.choose();
-            let served = self.served.get();
-            self.served.set(LanesServed { slices: served.slices + 1, bodies: served.bodies + bodies });
-            queue.hash_chosen(self.kernel);
-            queue.settle()
-        };
+        let (bodies, wakers) = self.queue.borrow_mut().hash_slice(self.kernel);
+        let served = self.served.get();
+        self.served.set(LanesServed { slices: served.slices + 1, bodies: served.bodies + bodies });
         for waker in wakers {
             waker.wake();
         }
@@ -163,169 +275,9 @@ impl Inner {
         if self.is_led.get() {
             return;
         }
-        let waker = {
-            let mut queue = self.queue.borrow_mut();
-            let first = queue.waiting.front().copied();
-            first.and_then(|index| queue.places.get_mut(index)?.waker.take())
-        };
+        let waker = self.queue.borrow_mut().next_lead();
         if let Some(waker) = waker {
             waker.wake();
-        }
-    }
-}
-
-impl Queue {
-    fn add(&mut self, job: Job) -> usize {
-        let index = self.free.pop().unwrap_or(self.places.len());
-        if index == self.places.len() {
-            self.places.push(Place::default());
-        }
-        self.places[index] = Place { job: Some(job), ..Place::default() };
-        self.waiting.push_back(index);
-        index
-    }
-
-    fn remove(&mut self, index: usize) -> Option<Job> {
-        let place = std::mem::take(&mut self.places[index]);
-        if !place.is_done {
-            self.waiting.retain(|waiting| *waiting != index);
-        }
-        self.free.push(index);
-        place.job
-    }
-
-    /// Marks as many of the first as fit one slice; says how many.
-    fn choose(&mut self) -> u64 {
-        let mut count = 0;
-        for index in self.waiting.iter().take(HASH_LANES_MAX) {
-            self.places[*index].is_chosen = true;
-            count += 1;
-        }
-        count
-    }
-
-    /// Hashes a slice of the chosen ones.
-    fn hash_chosen(&mut self, kernel: Kernel) {
-        let mut md5: ArrayVec<Work<'_, OfMd5>, HASH_LANES_MAX> = ArrayVec::new();
-        let mut whole: ArrayVec<Work<'_, OfSha256>, HASH_LANES_MAX> = ArrayVec::new();
-        let mut chunks: ArrayVec<Work<'_, OfSha256>, HASH_LANES_MAX> = ArrayVec::new();
-        for place in self.places.iter_mut().filter(|place| place.is_chosen) {
-            let Some(Job { buffer, range, digests, ends }) = &mut place.job else { continue };
-            let piece = &buffer.bytes()[range.clone()];
-            md5.push(Work { stream: &mut digests.md5, piece, is_last: ends.body });
-            if let Some(stream) = &mut digests.sha256 {
-                whole.push(Work { stream, piece, is_last: ends.body });
-            }
-            if let Some(stream) = &mut digests.chunk {
-                chunks.push(Work { stream, piece, is_last: ends.chunk });
-            }
-        }
-        slice(kernel, &mut md5);
-        if whole.len() + chunks.len() <= HASH_LANES_MAX {
-            whole.extend(chunks);
-            slice(kernel, &mut whole);
-        } else {
-            slice(kernel, &mut whole);
-            slice(kernel, &mut chunks);
-        }
-    }
-
-    /// Ends the round of the chosen ones; gives the wakers of those that are done.
-    fn settle(&mut self) -> ArrayVec<Waker, HASH_LANES_MAX> {
-        let mut wakers = ArrayVec::new();
-        for place in self.places.iter_mut().filter(|place| place.is_chosen) {
-            place.is_chosen = false;
-            place.is_done = place.job.as_mut().is_none_or(Job::settle);
-            if place.is_done {
-                wakers.extend(place.waker.take());
-            }
-        }
-        let places = &self.places;
-        self.waiting.retain(|index| !places[*index].is_done);
-        wakers
-    }
-}
-
-impl Job {
-    /// Whether the piece is used up; then the streams are ready for another.
-    fn settle(&mut self) -> bool {
-        let Self { buffer, range, digests, ends } = self;
-        let piece = &buffer.bytes()[range.clone()];
-        let is_done = Work { stream: &mut digests.md5, piece, is_last: ends.body }.is_done()
-            && digests
-                .sha256
-                .as_mut()
-                .is_none_or(|stream| Work { stream, piece, is_last: ends.body }.is_done())
-            && digests
-                .chunk
-                .as_mut()
-                .is_none_or(|stream| Work { stream, piece, is_last: ends.chunk }.is_done());
-        if is_done {
-            digests.md5.finish_piece();
-            for stream in [&mut digests.sha256, &mut digests.chunk].into_iter().flatten() {
-                stream.finish_piece();
-            }
-        }
-        is_done
-    }
-}
-
-/// Where a kernel takes its lanes one after the other, a slice is shorter, so that the core is not held longer.
-fn slice<A: Algorithm>(kernel: Kernel, works: &mut [Work<'_, A>]) {
-    let rounds = works.len().div_ceil(kernel.width()).max(1);
-    compress(kernel, works, HASH_SLICE_BLOCKS.div_ceil(rounds));
-}
-
-/// A place in the queue, given back when dropped.
-struct Ticket<'l> {
-    inner: &'l Inner,
-    index: Cell<Option<usize>>,
-}
-
-impl<'l> Ticket<'l> {
-    fn new(inner: &'l Inner, job: Job) -> Self {
-        let index = inner.queue.borrow_mut().add(job);
-        Self { inner, index: Cell::new(Some(index)) }
-    }
-
-    fn is_done(&self) -> bool {
-        let queue = self.inner.queue.borrow();
-        self.index.get().is_none_or(|index| queue.places[index].is_done)
-    }
-
-    /// The job, if it is done.
-    fn collect(&self) -> Option<Job> {
-        let index = self.index.get().filter(|_| self.is_done())?;
-        self.index.set(None);
-        self.inner.queue.borrow_mut().remove(index)
-    }
-
-    /// Resolves when the job is done, or nobody leads.
-    async fn woken(&self) {
-        poll_fn(|context| {
-            let Some(index) = self.index.get() else { return Poll::Ready(()) };
-            let mut queue = self.inner.queue.borrow_mut();
-            let place = &mut queue.places[index];
-            if place.is_done || !self.inner.is_led.get() {
-                return Poll::Ready(());
-            }
-            match &mut place.waker {
-                Some(waker) => waker.clone_from(context.waker()),
-                None => place.waker = Some(context.waker().clone()),
-            }
-            Poll::Pending
-        })
-        .await;
-    }
-}
-
-impl Drop for Ticket<'_> {
-    fn drop(&mut self) {
-        if let Some(index) = self.index.take() {
-            let job = self.inner.queue.borrow_mut().remove(index);
-            drop(job);
-            // It may have been the one that was woken to lead.
-            self.inner.pass_lead();
         }
     }
 }

@@ -2,7 +2,7 @@
 //! pieces and the end of the message are held here.
 
 use super::simd::{BLOCK_BYTES, Block, Kernel, Lane};
-use crate::limits::{HASH_COMPANY_BLOCKS, HASH_LANES_MAX};
+use crate::limits::HASH_LANES_MAX;
 use arrayvec::ArrayVec;
 use std::ops::Range;
 
@@ -210,10 +210,10 @@ impl<A: Algorithm> Work<'_, A> {
     }
 }
 
-/// Takes up to `blocks_max` blocks of each of at most [`HASH_LANES_MAX`] messages. Ends sooner when one of them
-/// has no more, if that was worth it: a step takes about as long for one lane as for all of them, so another
-/// message had better take its place first.
-pub(super) fn compress<A: Algorithm>(kernel: Kernel, works: &mut [Work<'_, A>], blocks_max: usize) {
+/// Takes up to `blocks_max` blocks of each of at most [`HASH_LANES_MAX`] messages, and says how many. Ends sooner when
+/// one of them has no more: a step takes about as long for one lane as for all of them, so the next piece, or another
+/// message, had better take its place first.
+pub(super) fn compress<A: Algorithm>(kernel: Kernel, works: &mut [Work<'_, A>], blocks_max: usize) -> usize {
     let mut left = blocks_max;
     let mut together = 0;
     while left > 0 {
@@ -227,8 +227,8 @@ pub(super) fn compress<A: Algorithm>(kernel: Kernel, works: &mut [Work<'_, A>], 
                 lanes.push(lane);
             }
         }
-        if lanes.is_empty() || (lanes.len() < together && blocks_max - left >= HASH_COMPANY_BLOCKS) {
-            return;
+        if lanes.is_empty() || lanes.len() < together {
+            break;
         }
         together = lanes.len();
         for lane in &mut lanes {
@@ -243,6 +243,7 @@ pub(super) fn compress<A: Algorithm>(kernel: Kernel, works: &mut [Work<'_, A>], 
         }
         left -= count;
     }
+    blocks_max - left
 }
 
 /// Takes a piece at once, without company.
@@ -250,7 +251,7 @@ pub(super) fn take_alone<A: Algorithm>(stream: &mut Stream<A>, piece: &[u8], is_
     let mut work = Work { stream, piece, is_last };
     // Most short pieces fill no block.
     if !work.is_done() {
-        compress(Kernel::best(), std::slice::from_mut(&mut work), usize::MAX);
+        let _blocks = compress(Kernel::best(), std::slice::from_mut(&mut work), usize::MAX);
     }
     stream.finish_piece();
 }

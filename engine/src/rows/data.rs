@@ -7,8 +7,9 @@
 use super::announce::Announcements;
 use super::geometry::Geometry;
 use super::row::{RowAddress, RowBuffer, RowIdentity};
-use super::write::write_row;
+use super::write::{Written, write_row};
 use crate::error::EngineError;
+use crate::hash::RowHash;
 use crate::limits::OPEN_ATTEMPTS_MAX;
 use crate::number::to_usize;
 use crate::pool::{OpenedGroup, Patience, PinSet, PoolRequest, PoolView, Purpose};
@@ -18,6 +19,7 @@ use ashlar_disk_format::code::CodeShape;
 use ashlar_disk_format::extent::Extent;
 use ashlar_disk_format::group::{GroupDescriptor, GroupKind};
 use ashlar_disk_format::units::{GroupId, Height, LogId, RowOffset, RowSequence};
+use futures_util::future::join;
 use std::cell::{Cell, RefCell};
 use std::ops::Range;
 use std::rc::Rc;
@@ -121,42 +123,56 @@ impl<R: Runtime> DataWriter<R> {
 
     /// Writes an encoded row durably, in a task of its own: whoever asked may go away meanwhile, the
     /// writes do not. The answer has the extents of each piece, in order, or says why not: no group can
-    /// be had, or devices keep failing.
+    /// be had, or devices keep failing. By then the row was hashed, too, if `hash` is given.
     pub(crate) fn append(
         self: &Rc<Self>,
         row: RowBuffer,
         pieces: Vec<Range<usize>>,
         patience: Patience,
+        hash: Option<RowHash>,
     ) -> Answer<Appended> {
         let (to, appended) = answer();
         let writer = Rc::clone(self);
         let guard = self.view.appends.enter();
         self.view.runtime.spawn(TaskQueue::Foreground, async move {
-            to.send(writer.append_now(row, &pieces, patience).await);
+            to.send(writer.append_now(row, &pieces, patience, hash.as_ref()).await);
             drop(guard);
         });
         appended
     }
 
-    async fn append_now(self: &Rc<Self>, row: RowBuffer, pieces: &Pieces, patience: Patience) -> Appended {
+    async fn append_now(
+        self: &Rc<Self>,
+        row: RowBuffer,
+        pieces: &Pieces,
+        patience: Patience,
+        hash: Option<&RowHash>,
+    ) -> Appended {
         let mut row = row;
+        let mut is_handed_in = false;
         for _attempt in 0..OPEN_ATTEMPTS_MAX {
             let height = row.geometry().height;
             let room = &self.view.room;
             let (descriptor, offset) =
                 room.insist(&self.view.runtime, patience, async || self.claim(height).await).await?;
             if descriptor.shape != row.geometry().shape {
-                return self.append_recut(row, pieces, patience).await;
+                return self.append_recut(row, pieces, patience, hash.filter(|_| !is_handed_in)).await;
             }
             // From here on nothing is waited for but devices.
-            let _writing = self.view.writes.enter();
+            let writing = self.view.writes.enter();
             let mut pins = PinSet::default();
             pins.add(self.view.pins.pin(descriptor.group));
             let address =
                 RowAddress { group: descriptor.group, generation: descriptor.generation, row: offset };
             row.seal(&self.identity(address));
-            let written = write_row(&self.view, &descriptor, offset, row).await;
+            let hash_now = hash.filter(|_| !std::mem::replace(&mut is_handed_in, true));
+            let written = self.write_hashed(&descriptor, offset, row, hash_now).await;
             row = written.row;
+            drop(writing);
+            // The row before may wait for space, and the hash of this one for that row.
+            if let Some(hash) = hash {
+                hash.hashed(&self.view.runtime).await;
+            }
             if written.failures.is_empty() {
                 let extents = |piece: &Range<usize>| row.extents(address, piece.start, piece.len());
                 let extents = pieces.iter().map(|piece| extents(piece).into_vec()).collect();
@@ -168,6 +184,21 @@ impl<R: Runtime> DataWriter<R> {
             self.abandon(&descriptor).await;
         }
         Err(EngineError::Full)
+    }
+
+    /// Writes a sealed row, and hands it in to be hashed meanwhile.
+    async fn write_hashed(
+        &self,
+        descriptor: &GroupDescriptor,
+        offset: RowOffset,
+        row: RowBuffer,
+        hash: Option<&RowHash>,
+    ) -> Written {
+        let Some(hash) = hash else { return write_row(&self.view, descriptor, offset, row).await };
+        hash.hand_in(row.payload());
+        let writing = write_row(&self.view, descriptor, offset, row);
+        let (written, ()) = join(writing, hash.help(&self.view.runtime)).await;
+        written
     }
 
     fn identity(&self, address: RowAddress) -> RowIdentity {
@@ -186,7 +217,17 @@ impl<R: Runtime> DataWriter<R> {
 
     /// The row was cut for another shape (a device left meanwhile): copies its pieces into rows of
     /// the shape that is open now. Rare, so the copy is fine.
-    async fn append_recut(self: &Rc<Self>, row: RowBuffer, pieces: &Pieces, patience: Patience) -> Appended {
+    async fn append_recut(
+        self: &Rc<Self>,
+        row: RowBuffer,
+        pieces: &Pieces,
+        patience: Patience,
+        hash: Option<&RowHash>,
+    ) -> Appended {
+        if let Some(hash) = hash {
+            hash.hand_in(row.payload());
+            hash.hashed(&self.view.runtime).await;
+        }
         let mut all = Vec::with_capacity(pieces.len());
         let mut pins = PinSet::default();
         for piece in pieces {
@@ -211,7 +252,7 @@ impl<R: Runtime> DataWriter<R> {
                 part.encode(&self.view.codec(shape));
                 let whole_part = 0..take;
                 let whole_part = std::slice::from_ref(&whole_part);
-                let mut found = Box::pin(self.append_now(part, whole_part, patience)).await?;
+                let mut found = Box::pin(self.append_now(part, whole_part, patience, None)).await?;
                 extents.append(&mut found.extents.remove(0));
                 pins.merge(found.pins);
                 at += take;

@@ -2,7 +2,7 @@
 
 use super::geometry::{Geometry, Place};
 use super::sums::ChunkSums;
-use crate::buffer::Buffer;
+use crate::buffer::{Buffer, BufferSlice};
 use crate::limits::ENCODE_SLICE_BYTES;
 use crate::number::{to_u8, to_u32, to_usize};
 use crate::stripe::Codec;
@@ -137,6 +137,16 @@ impl RowBuffer {
             let end = start + to_usize(u64::from(place.length));
             out(&self.chunks[usize::from(place.member)].bytes()[start..end]);
         }
+    }
+
+    /// What was filled in, in order, for others to read where it is. Until they have let go the row is not sealed.
+    pub(crate) fn payload(&self) -> impl Iterator<Item = BufferSlice> {
+        let header = self.geometry.header();
+        self.geometry.places(0, self.used).map(move |place| {
+            let start = header + to_usize(u64::from(place.offset));
+            let chunk = &self.chunks[usize::from(place.member)];
+            BufferSlice::new(chunk.share(), start..start + to_usize(u64::from(place.length)))
+        })
     }
 
     /// Which buffer the next bytes go to, and the range free in it.

@@ -34,7 +34,7 @@ pub(crate) struct Hashes {
 /// the same one that the signature may ask for.
 #[derive(Debug)]
 pub(crate) struct Hashers {
-    /// Absent only while they are in the lanes.
+    /// Absent while they are in the lanes, or lent.
     digests: Option<BodyDigests>,
     hashed_by: HashedBy,
     is_body_ended: bool,
@@ -149,6 +149,22 @@ impl Hashers {
                 Summer::Other(hasher) => hasher.update(bytes),
             }
         }
+    }
+
+    /// Lets somebody else hash what comes, but for checksums. Not where chunks are proven: each hash is due on the way.
+    pub(crate) fn lend(&mut self) -> Option<BodyDigests> {
+        if self.hashed_by == HashedBy::Chunk { None } else { self.digests.take() }
+    }
+
+    /// The digests that were lent are back.
+    pub(crate) fn take_back(&mut self, digests: BodyDigests) {
+        self.digests = Some(digests);
+    }
+
+    /// Sums the next bytes, whose digests are lent.
+    pub(crate) fn sum_only(&mut self, bytes: &[u8]) {
+        assert!(self.digests.is_none(), "who has the digests hashes");
+        self.sum(bytes);
     }
 
     /// Takes the next bytes at once.

@@ -1,9 +1,10 @@
 //! Bodies on their way in: every payload byte is received once, hashed once while it is hot, and lies where the
 //! engine writes it from. Nothing is published here, so a wrong body leaves nothing behind.
 //!
-//! Payload is hashed in the buffers that go to the devices, beside the payload of other connections
-//! ([`ashlar_engine::hash::Lanes`]): a buffer is given on to the engine when its bytes were hashed. While a row goes
-//! to the devices the next one is received and hashed.
+//! Payload is hashed in the buffers that go to the devices, beside the payload of other connections: by the engine,
+//! while it writes them ([`BodyWriter::hash_with`]). Where a hash is due before that, for each chunk that is signed, or
+//! where the body is so small that it is not written by itself, a buffer is given on to the engine when its bytes were
+//! hashed ([`ashlar_engine::hash::Lanes`]). Checksums are computed as the bytes come, while they are in the cache.
 
 use crate::auth::payload::{BodyProgress, VerifiedBody};
 use crate::error::S3Error;
@@ -33,11 +34,25 @@ struct Intake<'i, R: Runtime> {
     expected: Option<u64>,
     /// Bytes in front of the writer's space that were not hashed yet. They lie in the same buffer.
     unhashed: usize,
+    /// The engine hashes.
+    is_hashed_behind: bool,
+    /// What the writer made of the payload, once it was finished.
+    stored: Option<Body>,
 }
 
 impl<R: Runtime> Intake<'_, R> {
     fn writer(&mut self) -> Result<&mut BodyWriter<R>, Refusal> {
         self.writer.as_mut().ok_or_else(|| S3Error::IncompleteBody.into())
+    }
+
+    /// Leaves hashing to the engine, where that can be.
+    fn hash_behind(&mut self) {
+        let Some(writer) = &mut self.writer else { return };
+        let Some(digests) = self.hashers.lend() else { return };
+        match writer.hash_with(self.lanes, digests) {
+            None => self.is_hashed_behind = true,
+            Some(digests) => self.hashers.take_back(digests),
+        }
     }
 
     /// Copies payload in. It is the whole rest of the chunk if `ends_chunk`.
@@ -83,6 +98,11 @@ impl<R: Runtime> Intake<'_, R> {
         let start = space.start - self.unhashed;
         let end = space.start + count;
         self.length = self.length.saturating_add(u64::try_from(count).unwrap_or(u64::MAX));
+        if self.is_hashed_behind {
+            self.hashers.sum_only(buffer.bytes().get(space.start..end).unwrap_or_default());
+            self.writer()?.fill(buffer, count);
+            return Ok(());
+        }
         let ends = Ends { body: self.expected == Some(self.length), chunk: ends_chunk };
         let is_due = ends.body || ends.chunk || end == space.end || is_worth_a_turn(end - start);
         let buffer = if is_due {
@@ -103,6 +123,20 @@ impl<R: Runtime> Intake<'_, R> {
             let range = space.start - core::mem::take(&mut self.unhashed)..space.start;
             let buffer = self.hashers.take(self.lanes, self.runtime, (buffer, range), Ends::default()).await;
             self.writer()?.fill(buffer, 0);
+        }
+        Ok(())
+    }
+
+    /// Sees to it that all bytes so far are in the hashes. Where the engine hashes, they are the whole payload.
+    async fn settle(&mut self) -> Result<(), Refusal> {
+        if !self.is_hashed_behind {
+            return self.flush().await;
+        }
+        let Some(writer) = self.writer.take() else { return Ok(()) };
+        let (stored, digests) = writer.finish_hashed().await?;
+        self.stored = Some(stored);
+        if let Some(digests) = digests {
+            self.hashers.take_back(digests);
         }
         Ok(())
     }
@@ -132,7 +166,10 @@ impl<R: Runtime> Request<'_, R> {
             length: 0,
             expected: length,
             unhashed: 0,
+            is_hashed_behind: false,
+            stored: None,
         };
+        intake.hash_behind();
         exchange.begin_body().await?;
         loop {
             match body.step(exchange.at_hand())? {
@@ -151,7 +188,7 @@ impl<R: Runtime> Request<'_, R> {
                 }
                 BodyProgress::HashDue { consumed } => {
                     exchange.consume(consumed);
-                    intake.flush().await?;
+                    intake.settle().await?;
                     body.prove(&intake.hashers.due())?;
                 }
                 BodyProgress::End { consumed } => {
@@ -161,13 +198,14 @@ impl<R: Runtime> Request<'_, R> {
                 }
             }
         }
-        intake.flush().await?;
-        let Intake { hashers, writer, .. } = intake;
+        intake.settle().await?;
+        let Intake { hashers, writer, stored, .. } = intake;
         let hashes = hashers.finish();
         expected.check(&hashes, body.trailer_checksum())?;
-        let stored = match writer {
-            Some(writer) => writer.finish().await?,
-            None => Body::empty(),
+        let stored = match (stored, writer) {
+            (Some(stored), _) => stored,
+            (None, Some(writer)) => writer.finish().await?,
+            (None, None) => Body::empty(),
         };
         Ok((stored, hashes))
     }

@@ -13,7 +13,7 @@ use std::pin::pin;
 use std::rc::Rc;
 use std::time::Duration;
 
-fn run<F: Future<Output = ()> + 'static>(seed: u64, work: impl Fn(SimRuntime, Lanes) -> F) {
+pub(super) fn run<F: Future<Output = ()> + 'static>(seed: u64, work: impl Fn(SimRuntime, Lanes) -> F) {
     let sim = Sim::new(SimConfig {
         seed,
         disks: vec![SimDisk::flash("disk0", 1 << 30)],
@@ -34,7 +34,7 @@ fn run<F: Future<Output = ()> + 'static>(seed: u64, work: impl Fn(SimRuntime, La
     assert_eq!(sim.leaked_bytes(), 0);
 }
 
-fn buffer_of(runtime: &SimRuntime, bytes: &[u8]) -> Buffer {
+pub(super) fn buffer_of(runtime: &SimRuntime, bytes: &[u8]) -> Buffer {
     let mut buffer = runtime.arena().try_take(bytes.len().max(1)).unwrap();
     buffer.bytes_mut()[..bytes.len()].copy_from_slice(bytes);
     buffer

@@ -2,6 +2,7 @@
 
 mod gathering;
 mod kernels;
+mod rows;
 
 /// Bytes that differ from message to message and from place to place.
 fn bytes(seed: u64, length: usize) -> Vec<u8> {

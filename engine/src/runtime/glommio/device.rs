@@ -146,6 +146,7 @@ impl Device for GlommioDevice {
 
     async fn read(&self, offset: u64, buffer: Buffer, length: usize) -> (Result<(), DeviceError>, Buffer) {
         assert!(length <= buffer.capacity(), "a read fits its buffer");
+        assert!(!buffer.is_shared(), "nothing is read into memory that others read");
         if let Err(error) = self.check(offset, length as u64) {
             return (Err(error), buffer);
         }

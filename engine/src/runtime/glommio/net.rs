@@ -361,6 +361,7 @@ impl Stream for GlommioStream {
     ) -> (Result<usize, NetError>, Buffer) {
         assert!(range.start < range.end, "nothing can be received into an empty range");
         assert!(range.end <= buffer.capacity(), "the range lies inside the buffer");
+        assert!(!buffer.is_shared(), "nothing is received into memory that others read");
         let start = buffer.start().as_ptr().wrapping_add(range.start);
         let length = u32::try_from(range.len()).unwrap_or(u32::MAX);
         let entry = opcode::Recv::new(types::Fd(self.socket.raw()), start, length).build();
