@@ -21,6 +21,7 @@ use crate::constants::{INDEX_KEY_BYTES_MAX, RECORD_HEADER_BYTES, RECORD_MAGIC, V
 use crate::error::{DecodeError, Field, Structure};
 use crate::group::GroupDescriptor;
 use crate::units::VirtualShard;
+use std::ops::Range;
 
 /// What a record says. The numbers are on disk; 0 is reserved so that zeroed space is no record.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -66,6 +67,8 @@ const PUT: u8 = 1;
 const DELETE: u8 = 2;
 /// Operation and key length: no mutation is shorter, which bounds the count that a body can hold.
 const MUTATION_BYTES_MIN: usize = 5;
+/// Count of mutations, in front of them.
+const COUNT_BYTES: usize = 4;
 
 impl Record {
     /// What the record says.
@@ -95,7 +98,7 @@ impl RecordKind {
 #[must_use]
 pub fn batch_len(mutations: impl Iterator<Item = (usize, Option<usize>)>) -> usize {
     let lengths = mutations.map(|(key, value)| MUTATION_BYTES_MIN + key + value.map_or(0, |value| 4 + value));
-    RECORD_HEADER_BYTES + 4 + lengths.sum::<usize>()
+    RECORD_HEADER_BYTES + COUNT_BYTES + lengths.sum::<usize>()
 }
 
 /// Size of the record with its header, bytes.
@@ -119,23 +122,103 @@ pub fn encoded_len(record: &Record) -> usize {
 /// # Panics
 /// For a key above [`INDEX_KEY_BYTES_MAX`], a virtual shard above the last or an unsound descriptor.
 pub fn encode_record(record: &Record, vshard: VirtualShard, out: &mut Vec<u8>) {
+    match record {
+        Record::Batch(batch) => {
+            let mut encoder = BatchEncoder::new(vshard, out);
+            for Mutation { key, value } in &batch.mutations {
+                match value {
+                    Some(value) => {
+                        let _place = encoder.put(key, value);
+                    }
+                    None => encoder.delete(key),
+                }
+            }
+            encoder.finish();
+        }
+        Record::GroupOpen(descriptor) | Record::NextLogGroup(descriptor) => {
+            let start = out.len();
+            out.resize(start + RECORD_HEADER_BYTES + descriptor.encoded_len(), 0);
+            descriptor.write(&mut Writer::new(body_from(start, out)));
+            write_header(record.kind(), vshard, start, out);
+        }
+    }
+}
+
+/// Appends the record of a batch, one mutation after another, without the batch having to be in one place before.
+#[derive(Debug)]
+pub struct BatchEncoder<'o> {
+    vshard: VirtualShard,
+    out: &'o mut Vec<u8>,
+    /// Where the record begins.
+    start: usize,
+    count: usize,
+}
+
+impl<'o> BatchEncoder<'o> {
+    /// Begins the record behind what is in `out`. It is none before [`BatchEncoder::finish`].
+    #[must_use]
+    pub fn new(vshard: VirtualShard, out: &'o mut Vec<u8>) -> Self {
+        let start = out.len();
+        out.resize(start + RECORD_HEADER_BYTES + COUNT_BYTES, 0);
+        Self { vshard, out, start, count: 0 }
+    }
+
+    /// Adds a mutation that sets `key`. Where in `out` the value is.
+    ///
+    /// # Panics
+    /// For a key above [`INDEX_KEY_BYTES_MAX`].
+    pub fn put(&mut self, key: &[u8], value: &[u8]) -> Range<usize> {
+        self.begin(PUT, key);
+        self.out.extend_from_slice(&length_u32(value.len()).to_le_bytes());
+        self.out.extend_from_slice(key);
+        let start = self.out.len();
+        self.out.extend_from_slice(value);
+        start..self.out.len()
+    }
+
+    /// Adds a mutation that deletes `key`.
+    ///
+    /// # Panics
+    /// For a key above [`INDEX_KEY_BYTES_MAX`].
+    pub fn delete(&mut self, key: &[u8]) {
+        self.begin(DELETE, key);
+        self.out.extend_from_slice(key);
+    }
+
+    /// Writes what stands in front of the mutations.
+    ///
+    /// # Panics
+    /// For a virtual shard above the last.
+    pub fn finish(self) {
+        Writer::new(body_from(self.start, self.out)).u32(length_u32(self.count));
+        write_header(RecordKind::Batch, self.vshard, self.start, self.out);
+    }
+
+    fn begin(&mut self, operation: u8, key: &[u8]) {
+        assert!(key.len() <= INDEX_KEY_BYTES_MAX, "keys are built by the key module, which bounds them");
+        self.count += 1;
+        self.out.push(operation);
+        self.out.extend_from_slice(&length_u32(key.len()).to_le_bytes());
+    }
+}
+
+/// The body of the record that begins at `start` of `out` and goes to its end.
+fn body_from(start: usize, out: &mut [u8]) -> &mut [u8] {
+    out.get_mut(start + RECORD_HEADER_BYTES..).unwrap_or_default()
+}
+
+/// Writes the header of the record that begins at `start` of `out` and goes to its end; its body is there.
+fn write_header(kind: RecordKind, vshard: VirtualShard, start: usize, out: &mut [u8]) {
     assert!(vshard.0 < VIRTUAL_SHARDS, "there are {VIRTUAL_SHARDS} virtual shards");
-    let start = out.len();
-    let length = encoded_len(record);
-    out.resize(start + length, 0);
-    let Some(bytes) = out.get_mut(start..) else { unreachable!("resized above") };
+    let Some(bytes) = out.get_mut(start..) else { unreachable!("a record begins within what it is in") };
+    let length = length_u32(bytes.len() - RECORD_HEADER_BYTES);
     let mut writer = Writer::new(bytes);
     writer.u16(RECORD_MAGIC);
-    writer.u8(record.kind().number());
+    writer.u8(kind.number());
     writer.u8(VERSION);
-    writer.u32(length_u32(length - RECORD_HEADER_BYTES));
+    writer.u32(length);
     writer.u16(vshard.0);
     writer.zeros(6);
-    match record {
-        Record::Batch(batch) => write_batch(batch, &mut writer),
-        Record::GroupOpen(descriptor) | Record::NextLogGroup(descriptor) => descriptor.write(&mut writer),
-    }
-    assert_eq!(writer.offset(), length, "the length is computed from the same fields");
     let crc = record_crc(bytes);
     Writer::new(bytes.get_mut(CRC_OFFSET..).unwrap_or_default()).u32(crc);
 }
@@ -200,20 +283,6 @@ impl Iterator for RecordReader<'_> {
 fn record_crc(record: &[u8]) -> u32 {
     let front = record.get(..CRC_OFFSET).unwrap_or_default();
     crc32c_append(crc32c(front), record.get(RECORD_HEADER_BYTES..).unwrap_or_default())
-}
-
-fn write_batch(batch: &Batch, writer: &mut Writer<'_>) {
-    writer.u32(length_u32(batch.mutations.len()));
-    for Mutation { key, value } in &batch.mutations {
-        assert!(key.len() <= INDEX_KEY_BYTES_MAX, "keys are built by the key module, which bounds them");
-        writer.u8(if value.is_some() { PUT } else { DELETE });
-        writer.u32(length_u32(key.len()));
-        if let Some(value) = value {
-            writer.u32(length_u32(value.len()));
-        }
-        writer.put(key);
-        writer.put(value.as_deref().unwrap_or_default());
-    }
 }
 
 fn read_body(kind: u8, body: &[u8]) -> Result<Record, DecodeError> {
@@ -291,6 +360,21 @@ mod tests {
         let read: Vec<_> = RecordReader::new(&bytes).collect();
         assert_eq!(read.len(), 2);
         assert!(matches!(read[1], Err(DecodeError::Checksum { .. })));
+    }
+
+    #[test]
+    fn a_batch_says_where_its_values_are() {
+        let mut bytes = vec![7; 5];
+        let mut batch = BatchEncoder::new(VirtualShard(3), &mut bytes);
+        let first = batch.put(b"a", b"first");
+        batch.delete(b"b");
+        let second = batch.put(b"c", b"");
+        batch.finish();
+        assert_eq!((&bytes[first], &bytes[second]), (&b"first"[..], &b""[..]));
+        let (_, record) = RecordReader::new(&bytes[5..]).next().unwrap().unwrap();
+        let Record::Batch(batch) = record else { panic!("it is a batch") };
+        let keys: Vec<&[u8]> = batch.mutations.iter().map(|mutation| &*mutation.key).collect();
+        assert_eq!(keys, [b"a", b"b", b"c"]);
     }
 
     #[test]

@@ -89,6 +89,34 @@ fn open(kind: ValueKind, value: &[u8]) -> Result<&[u8], DecodeError> {
     reader.take(Field::Value, reader.left())
 }
 
+/// The value of a sound record of `kind`, in memory that holds nothing any more.
+fn encode<T: archive::Encode>(kind: ValueKind, record: &T, memory: Vec<u8>) -> Vec<u8> {
+    let mut value = memory;
+    value.clear();
+    value.extend_from_slice(&[kind.number(), VERSION]);
+    archive::append(record, value)
+}
+
+/// As [`encode_object`], in memory that is used again.
+///
+/// # Panics
+/// As [`encode_object`].
+#[must_use]
+pub fn encode_object_in(record: &ObjectRecord, memory: Vec<u8>) -> Vec<u8> {
+    assert_eq!(record.check(), Ok(()), "the engine builds sound records");
+    encode(ValueKind::Object, record, memory)
+}
+
+/// As [`encode_part`], in memory that is used again.
+///
+/// # Panics
+/// As [`encode_part`].
+#[must_use]
+pub fn encode_part_in(record: &PartRecord, memory: Vec<u8>) -> Vec<u8> {
+    assert_eq!(record.check(), Ok(()), "the engine builds sound records");
+    encode(ValueKind::Part, record, memory)
+}
+
 /// Declares the three functions of one kind.
 macro_rules! codec {
     ($kind:ident, $record:ident, $archived:ident, $encode:ident, $decode:ident, $access:ident) => {
@@ -99,9 +127,7 @@ macro_rules! codec {
         #[must_use]
         pub fn $encode(record: &$record) -> Vec<u8> {
             assert_eq!(record.check(), Ok(()), "the engine builds sound records");
-            let mut value = Vec::with_capacity(VALUE_BYTES_USUAL);
-            value.extend_from_slice(&[ValueKind::$kind.number(), VERSION]);
-            archive::append(record, value)
+            encode(ValueKind::$kind, record, Vec::with_capacity(VALUE_BYTES_USUAL))
         }
 
         #[doc = concat!("Reads a [`", stringify!($record), "`].")]

@@ -12,8 +12,8 @@ pub use body::{
 pub use codec::{
     ValueKind, access_bucket, access_object, access_part, access_shared, access_shared_ref, access_unref,
     access_upload, decode_bucket, decode_object, decode_part, decode_shared, decode_shared_ref, decode_unref,
-    decode_upload, encode_bucket, encode_object, encode_part, encode_shared, encode_shared_ref, encode_unref,
-    encode_upload, extents, may_lie_in, value_kind,
+    decode_upload, encode_bucket, encode_object, encode_object_in, encode_part, encode_part_in,
+    encode_shared, encode_shared_ref, encode_unref, encode_upload, extents, may_lie_in, value_kind,
 };
 pub use records::{
     ArchivedBucketRecord, ArchivedBucketState, ArchivedChecksum, ArchivedEtag, ArchivedMetadata,
