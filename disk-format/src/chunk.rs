@@ -37,6 +37,10 @@ use crate::constants::{CHUNK_HEADER_FIXED_BYTES, CHUNK_MAGIC, HEIGHT_MAX, MEMBER
 use crate::error::{DecodeError, Field, Structure};
 use crate::group::GroupKind;
 use crate::units::{Epoch, Generation, GroupId, Height, LogId, PoolId, RowOffset, RowSequence};
+use smallvec::SmallVec;
+
+/// A number for each member of a group. Those of ordinary groups take no memory of their own.
+pub type MemberCrcs = SmallVec<[u32; 8]>;
 
 /// What a chunk says about itself and its row.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -76,7 +80,7 @@ pub struct ChunkHeader {
     /// Bytes of the row used, over all its data chunks.
     pub payload_bytes: u32,
     /// CRC32C of the whole payload area of each member, by member; 0 for data chunks that are not written.
-    pub member_crcs: Vec<u32>,
+    pub member_crcs: MemberCrcs,
 }
 
 const VERSION: u16 = 1;
@@ -194,7 +198,7 @@ impl ChunkHeader {
             previous_crc: reader.u32(Field::PreviousCrc)?,
             record_bytes: reader.u32(Field::RecordBytes)?,
             payload_bytes: reader.u32(Field::PayloadBytes)?,
-            member_crcs: Vec::new(),
+            member_crcs: MemberCrcs::new(),
             kind: GroupKind::from_stored(structure, kind)?,
             family: shape.family,
             k,
@@ -303,13 +307,14 @@ fn header_crc(header: &[u8]) -> u32 {
     crc32c_append(crc32c(front), back)
 }
 
-fn read_crcs(reader: &mut Reader<'_>, members: usize) -> Result<Vec<u32>, DecodeError> {
+fn read_crcs(reader: &mut Reader<'_>, members: usize) -> Result<MemberCrcs, DecodeError> {
     (0..members).map(|_| reader.u32(Field::Crcs)).collect()
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use smallvec::smallvec;
 
     #[test]
     fn headers_grow_with_the_group() {
@@ -377,7 +382,7 @@ mod tests {
             data_count: 2,
             record_bytes: 0,
             payload_bytes: 2 * 8000,
-            member_crcs: vec![7, 8, 0, 0, 9, 10],
+            member_crcs: smallvec![7, 8, 0, 0, 9, 10],
         }
     }
 }

@@ -8,7 +8,7 @@ use crate::number::{to_u8, to_u32, to_usize};
 use crate::stripe::Codec;
 use arrayvec::ArrayVec;
 use ashlar_disk_format::checksum::crc32c_append;
-use ashlar_disk_format::chunk::ChunkHeader;
+use ashlar_disk_format::chunk::{ChunkHeader, MemberCrcs};
 use ashlar_disk_format::constants::MEMBERS_MAX;
 use ashlar_disk_format::extent::{Crcs, Extent};
 use ashlar_disk_format::group::GroupKind;
@@ -52,7 +52,7 @@ pub(crate) struct RowBuffer {
     sums: Vec<ChunkSums>,
     summed: usize,
     /// CRC32C of each buffer between its header and its end, once the row is encoded.
-    crcs: Vec<u32>,
+    crcs: MemberCrcs,
 }
 
 impl RowBuffer {
@@ -71,7 +71,7 @@ impl RowBuffer {
             lent: None,
             sums: Vec::new(),
             summed: 0,
-            crcs: Vec::new(),
+            crcs: MemberCrcs::new(),
         }
     }
 
@@ -246,7 +246,7 @@ impl RowBuffer {
         let area = self.geometry.header()..to_usize(u64::from(self.geometry.height.bytes()));
         let capacity = self.geometry.chunk_capacity();
         let is_summed = self.is_summed();
-        self.crcs = vec![0; self.chunks.len()];
+        self.crcs = MemberCrcs::from_elem(0, self.chunks.len());
         for (index, chunk) in self.chunks.iter_mut().take(self.data_buffers).enumerate() {
             let filled = area.start + self.used.saturating_sub(index * capacity).min(capacity);
             let chunk = chunk.bytes_mut();
@@ -296,7 +296,7 @@ impl RowBuffer {
         let geometry = self.geometry;
         assert!(self.crcs.len() == self.chunks.len(), "a row is encoded before it is sealed");
         let header_bytes = geometry.header();
-        let mut crcs = vec![0; geometry.shape.members()];
+        let mut crcs = MemberCrcs::from_elem(0, geometry.shape.members());
         for (index, crc) in self.crcs.iter().enumerate() {
             crcs[self.member_of(index)] = *crc;
         }

@@ -7,7 +7,8 @@ use crate::pool::PoolView;
 use crate::runtime::{Device, DeviceError, Durability, Runtime};
 use ashlar_disk_format::group::GroupDescriptor;
 use ashlar_disk_format::units::{DeviceIndex, RowOffset};
-use futures_util::future::join_all;
+use futures_util::future::{OptionFuture, join, join_all, join4};
+use smallvec::SmallVec;
 
 /// What became of a row's chunks.
 #[derive(Debug)]
@@ -26,26 +27,40 @@ pub(crate) async fn write_row<R: Runtime>(
     row: RowBuffer,
 ) -> Written {
     let mut row = row;
-    let geometry = row.geometry();
-    let chunks = row.take_chunks();
-    let height = to_usize(u64::from(geometry.height.bytes()));
-    let writes = chunks.into_iter().enumerate().map(|(index, chunk)| {
+    let mut chunks = row.take_chunks();
+    let height = to_usize(u64::from(row.geometry().height.bytes()));
+    let writes = chunks.drain(..).enumerate().map(|(index, chunk)| {
         let target = descriptor.members[row.member_of(index)];
         async move {
             let (result, chunk) = write_chunk(view, target, offset, chunk, height).await;
             (target.device, result, chunk)
         }
     });
+    let written = join_few(writes).await;
     let mut failures = Vec::new();
-    let mut buffers = Vec::with_capacity(geometry.written());
-    for (device, result, chunk) in join_all(writes).await {
+    for (device, result, chunk) in written {
         if let Err(error) = result {
             failures.push((device, error));
         }
-        buffers.push(chunk);
+        chunks.push(chunk);
     }
-    row.put_chunks(buffers);
+    row.put_chunks(chunks);
     Written { row, failures }
+}
+
+/// As many futures wait for each other without memory of their own: the chunks of an ordinary row.
+const FEW: usize = 8;
+
+/// All outputs, in order.
+async fn join_few<F: Future>(futures: impl ExactSizeIterator<Item = F>) -> SmallVec<[F::Output; FEW]> {
+    if futures.len() > FEW {
+        return join_all(futures).await.into();
+    }
+    let mut futures = futures;
+    let mut next = || OptionFuture::from(futures.next());
+    let (first, second) = (join4(next(), next(), next(), next()), join4(next(), next(), next(), next()));
+    let ((a, b, c, d), (e, f, g, h)) = join(first, second).await;
+    [a, b, c, d, e, f, g, h].into_iter().flatten().collect()
 }
 
 /// Writes one chunk durably.

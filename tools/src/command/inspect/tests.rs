@@ -3,7 +3,7 @@
 use super::{InspectOptions, What, inspect};
 use ashlar_disk_format::checkpoint::{Checkpoint, GroupState, GroupStatus, LogPosition};
 use ashlar_disk_format::checksum::crc32c;
-use ashlar_disk_format::chunk::{ChunkHeader, header_bytes};
+use ashlar_disk_format::chunk::{ChunkHeader, MemberCrcs, header_bytes};
 use ashlar_disk_format::code::CodeShape;
 use ashlar_disk_format::extent::Extent;
 use ashlar_disk_format::group::{GroupDescriptor, GroupKind, Member};
@@ -85,7 +85,7 @@ impl Images {
             area[..part.len()].copy_from_slice(part);
         }
         areas[2] = areas[0].iter().zip(&areas[1]).map(|(a, b)| a ^ b).collect();
-        let mut member_crcs: Vec<u32> = areas.iter().map(|area| crc32c(area)).collect();
+        let mut member_crcs: MemberCrcs = areas.iter().map(|area| crc32c(area)).collect();
         if data_count == 1 {
             member_crcs[1] = 0;
         }
