@@ -101,7 +101,7 @@ fn filled(cache_bytes: usize) -> Index<MemoryStore> {
     let options = IndexOptions { cache, ..IndexOptions::new(VirtualShard(0), all, vshard_of) };
     let index = Index::new(MemoryStore::new(), options);
     for number in 0..KEYS {
-        index.put(&key(number), Some(Rc::from([0x5a; VALUE_BYTES])));
+        index.put(&key(number), Some(&[0x5a; VALUE_BYTES]));
     }
     index
 }

@@ -23,6 +23,10 @@ pub(crate) const INLINE_EXTENTS_MAX: usize = 8;
 pub(crate) const PAGE_EXTENTS_MAX: usize = 512;
 /// One log record, bytes.
 pub(crate) const RECORD_BYTES_MAX: usize = 56 << 10;
+/// Places for changes that a committer keeps from row to row: as many requests as one row ordinarily takes.
+pub(crate) const ROW_CHANGES_KEPT: usize = 256;
+/// Bytes of memory for records that it keeps: those of so many requests.
+pub(crate) const ROW_RECORD_BYTES_KEPT: usize = ROW_CHANGES_KEPT * 512;
 /// Calls one core may have outstanding, over all others.
 pub(crate) const CALLS_MAX: usize = 1024;
 /// Calls of the engine itself that one core may have outstanding beside those of clients. A client's call

@@ -24,15 +24,19 @@ pub(super) struct Memtable {
 
 impl Memtable {
     /// Sets `key`, or leaves a tombstone.
-    pub(super) fn put(&mut self, key: &[u8], value: Option<Rc<[u8]>>) {
-        self.bytes += value_bytes(value.as_ref());
-        if let Some(place) = self.entries.get_mut(key) {
-            self.bytes -= value_bytes(place.as_ref());
-            *place = value;
+    pub(super) fn put(&mut self, key: &[u8], value: Option<&[u8]>) {
+        self.bytes += value_bytes(value);
+        let Some(place) = self.entries.get_mut(key) else {
+            self.bytes += key.len() + ENTRY_OVERHEAD_BYTES;
+            self.entries.insert(key.into(), value.map(Rc::from));
             return;
+        };
+        self.bytes -= value_bytes(place.as_deref());
+        // What is replaced is mostly as long, and nobody reads it: then its memory serves.
+        match (place.as_mut().and_then(Rc::get_mut), value) {
+            (Some(memory), Some(value)) if memory.len() == value.len() => memory.copy_from_slice(value),
+            _ => *place = value.map(Rc::from),
         }
-        self.bytes += key.len() + ENTRY_OVERHEAD_BYTES;
-        self.entries.insert(key.into(), value);
     }
 
     /// `None`: says nothing about the key. `Some(None)`: deleted.
@@ -61,8 +65,8 @@ impl Memtable {
     }
 }
 
-fn value_bytes(value: Option<&Rc<[u8]>>) -> usize {
-    value.map_or(0, |value| value.len())
+fn value_bytes(value: Option<&[u8]>) -> usize {
+    value.map_or(0, <[u8]>::len)
 }
 
 #[cfg(test)]
@@ -73,8 +77,8 @@ mod tests {
     fn replaces_deletes_and_counts() {
         let mut table = Memtable::default();
         assert_eq!((table.len(), table.bytes()), (0, 0));
-        table.put(b"b", Some(Rc::from(&b"12345"[..])));
-        table.put(b"a", Some(Rc::from(&b"1"[..])));
+        table.put(b"b", Some(b"12345"));
+        table.put(b"a", Some(b"1"));
         let full = table.bytes();
         table.put(b"b", None);
         assert_eq!(table.bytes(), full - 5);
@@ -84,6 +88,19 @@ mod tests {
         assert_eq!(table.len(), 2);
         let keys: Vec<&[u8]> = table.iter().map(|(key, _)| key).collect();
         assert_eq!(keys, [b"a", b"b"]);
+    }
+
+    #[test]
+    fn who_holds_a_value_keeps_it_as_it_was() {
+        let mut table = Memtable::default();
+        table.put(b"a", Some(b"first"));
+        let held = table.get(b"a").unwrap().unwrap();
+        for value in [b"other", b"third"] {
+            table.put(b"a", Some(value));
+            assert_eq!(table.get(b"a").unwrap().unwrap().as_ref(), value);
+        }
+        assert_eq!(held.as_ref(), b"first");
+        assert_eq!(table.bytes(), 1 + 5 + ENTRY_OVERHEAD_BYTES);
     }
 
     #[test]

@@ -57,9 +57,9 @@ impl<S: PageStore> Index<S> {
     ///
     /// # Panics
     /// When the key is longer than [`INDEX_KEY_BYTES_MAX`] or the value than [`VALUE_BYTES_MAX`].
-    pub fn put(&self, key: &[u8], value: Option<Rc<[u8]>>) {
+    pub fn put(&self, key: &[u8], value: Option<&[u8]>) {
         assert!(key.len() <= INDEX_KEY_BYTES_MAX, "a key of {} bytes", key.len());
-        let value_bytes = value.as_ref().map_or(0, |value| value.len());
+        let value_bytes = value.map_or(0, <[u8]>::len);
         assert!(value_bytes <= VALUE_BYTES_MAX, "a value of {value_bytes} bytes");
         self.shared.state.borrow_mut().active.put(key, value);
     }

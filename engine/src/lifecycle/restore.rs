@@ -90,7 +90,7 @@ impl<R: Runtime> Shard<R> {
             let known = ends.entry(group).or_insert(RowOffset(0));
             *known = (*known).max(end);
         }
-        self.index.put(&mutation.key, mutation.value.map(Rc::from));
+        self.index.put(&mutation.key, mutation.value.as_deref());
         Ok(())
     }
 

@@ -11,7 +11,7 @@ use super::state::{CounterDelta, Shard};
 use crate::body::BodySpace;
 use crate::buffer::Buffer;
 use crate::error::EngineError;
-use crate::limits::{OPEN_ATTEMPTS_MAX, RECORD_BYTES_MAX};
+use crate::limits::{OPEN_ATTEMPTS_MAX, RECORD_BYTES_MAX, ROW_CHANGES_KEPT, ROW_RECORD_BYTES_KEPT};
 use crate::log::{Durable, RowSlot};
 use crate::number::{to_u32, to_usize};
 use crate::rows::{Announcement, Extents, RowBuffer};
@@ -19,10 +19,10 @@ use crate::runtime::Runtime;
 use crate::sync::AnswerTo;
 use ashlar_disk_format::constants::{CRC_BLOCK, HEIGHT_MAX};
 use ashlar_disk_format::extent::Extent;
-use ashlar_disk_format::record::{Batch, Mutation, Record, batch_len, encode_record};
+use ashlar_disk_format::record::{BatchEncoder, Record, batch_len, encode_record};
 use ashlar_disk_format::units::{Generation, GroupId, Height, RowOffset, VirtualShard};
 use ashlar_disk_format::value::{
-    Body, BodyEntry, Entries, ObjectRecord, PartRecord, encode_object, encode_part,
+    Body, BodyEntry, Entries, ObjectRecord, PartRecord, encode_object_in, encode_part_in,
 };
 use std::ops::Range;
 use std::rc::Rc;
@@ -94,19 +94,6 @@ impl Change {
             Planned::DeletePrefix { prefix, .. } => (1 + prefix.len(), None),
         }))
     }
-
-    fn batch(&mut self, payload: &[Extent]) -> Batch {
-        let mutations = self.mutations.iter_mut().map(|planned| match planned {
-            Planned::Put { key, value } => Mutation { key: key.clone(), value: Some(value.encode(payload)) },
-            Planned::Delete { key } => Mutation { key: key.clone(), value: None },
-            Planned::DeletePrefix { prefix, .. } => {
-                let mut key = vec![DELETE_PREFIX];
-                key.extend_from_slice(prefix);
-                Mutation { key, value: None }
-            }
-        });
-        Batch { mutations: mutations.collect() }
-    }
 }
 
 /// A body of `length` bytes somewhere in a row, never shorter on disk than the real one: a payload lies in at most
@@ -141,28 +128,78 @@ impl PlannedValue {
         }
     }
 
-    /// The value, with the payload where it was placed.
-    fn encode(&mut self, payload: &[Extent]) -> Vec<u8> {
+    /// The value, with the payload where it was placed. It is encoded in `memory`, or stands already.
+    fn encode<'v>(&'v mut self, payload: &[Extent], memory: &'v mut Vec<u8>) -> &'v [u8] {
         let body = || Body(payload.iter().cloned().map(BodyEntry::Data).collect());
-        match self {
-            Self::Ready(value) => value.clone(),
+        *memory = match self {
+            Self::Ready(value) => return value,
             Self::Object(record) => {
                 record.body = body();
-                encode_object(record)
+                encode_object_in(record, std::mem::take(memory))
             }
             Self::Part(record) => {
                 record.body = body();
-                encode_part(record)
+                encode_part_in(record, std::mem::take(memory))
             }
-        }
+        };
+        memory
     }
 }
 
-/// Each change as it stands in its row: its mutations, and the extents of its payload.
-type Batches = Vec<(Batch, Extents)>;
+/// What goes into the next row. Its memory serves every row of a committer.
+#[derive(Debug, Default)]
+struct NextRow {
+    changes: Vec<Change>,
+    /// Where the payload of each change is.
+    placed: Vec<Extents>,
+    /// The records, as they stand behind the payloads.
+    records: Vec<u8>,
+    /// Where in `records` the value of each put is, in order.
+    values: Vec<Range<usize>>,
+    /// A value while it is encoded.
+    value: Vec<u8>,
+}
+
+impl NextRow {
+    /// Encodes the records of all changes, whose payloads are placed.
+    fn encode(&mut self, announcements: &[Announcement]) {
+        let Self { changes, placed, records, values, value: memory } = self;
+        records.clear();
+        values.clear();
+        for announcement in announcements {
+            let record = Record::GroupOpen(announcement.descriptor.clone());
+            encode_record(&record, VirtualShard(0), records);
+        }
+        for (change, extents) in changes.iter_mut().zip(&*placed) {
+            let mut batch = BatchEncoder::new(change.shard, records);
+            for planned in &mut change.mutations {
+                match planned {
+                    Planned::Put { key, value } => {
+                        values.push(batch.put(key, value.encode(extents, memory)));
+                    }
+                    Planned::Delete { key } => batch.delete(key),
+                    Planned::DeletePrefix { prefix, .. } => {
+                        batch.delete(&[&[DELETE_PREFIX], &**prefix].concat())
+                    }
+                }
+            }
+            batch.finish();
+        }
+    }
+
+    /// Lets go of what a row of unusual size took.
+    fn trim(&mut self) {
+        self.changes.shrink_to(ROW_CHANGES_KEPT);
+        self.placed.shrink_to(ROW_CHANGES_KEPT);
+        self.values.shrink_to(ROW_CHANGES_KEPT);
+        self.records.shrink_to(ROW_RECORD_BYTES_KEPT);
+        self.value.shrink_to(ROW_RECORD_BYTES_KEPT);
+    }
+}
 
 /// Runs for the life of the shard.
 pub(crate) async fn run_committer<R: Runtime>(shard: Rc<Shard<R>>) {
+    let mut row = NextRow::default();
     loop {
         let wait = shard.queue_filled.wait();
         if shard.queue.borrow().is_empty() && shard.announcements.is_empty() {
@@ -174,16 +211,16 @@ pub(crate) async fn run_committer<R: Runtime>(shard: Rc<Shard<R>>) {
         }
         shard.wait_for_memtable_room().await;
         let _turn = shard.turn.enter().await;
-        let (changes, total) = take_fitting(&shard);
-        commit(&shard, changes, total).await;
+        let total = take_fitting(&shard, &mut row.changes);
+        commit(&shard, &mut row, total).await;
+        row.trim();
         shard.ask_for_checkpoint_if_due();
     }
 }
 
-/// The changes of the next row and their bytes at most.
-fn take_fitting<R: Runtime>(shard: &Shard<R>) -> (Vec<Change>, usize) {
+/// Takes the changes of the next row; their bytes at most.
+fn take_fitting<R: Runtime>(shard: &Shard<R>, changes: &mut Vec<Change>) -> usize {
     let capacity = shard.log.capacity();
-    let mut changes = Vec::new();
     let mut total = shard.announcements.bytes();
     let mut queue = shard.queue.borrow_mut();
     while let Some(change) = queue.pop_front() {
@@ -201,109 +238,89 @@ fn take_fitting<R: Runtime>(shard: &Shard<R>) -> (Vec<Change>, usize) {
         total += bytes;
         changes.push(change);
     }
-    (changes, total)
+    total
 }
 
-async fn commit<R: Runtime>(shard: &Rc<Shard<R>>, changes: Vec<Change>, total: usize) {
-    if changes.is_empty() && shard.announcements.is_empty() {
+async fn commit<R: Runtime>(shard: &Rc<Shard<R>>, row: &mut NextRow, total: usize) {
+    if row.changes.is_empty() && shard.announcements.is_empty() {
         return;
     }
-    match write(shard, changes, total).await {
-        Ok((changes, batches, durable)) => apply(shard, changes, batches, &durable),
-        Err((changes, error)) => {
-            for change in changes {
+    match write(shard, row, total).await {
+        Ok(durable) => apply(shard, row, &durable),
+        Err(error) => {
+            for change in row.changes.drain(..) {
                 change.answer.send(Err(error.clone()));
             }
         }
     }
 }
 
-type Refused = (Vec<Change>, EngineError);
-
 async fn write<R: Runtime>(
     shard: &Rc<Shard<R>>,
-    changes: Vec<Change>,
+    row: &mut NextRow,
     total: usize,
-) -> Result<(Vec<Change>, Batches, Durable), Refused> {
-    let mut changes = changes;
+) -> Result<Durable, EngineError> {
     let mut total = total;
     let announcements = shard.announcements.take();
     for _attempt in 0..OPEN_ATTEMPTS_MAX {
-        let slot = match shard.log.reserve(total).await {
-            Ok(slot) => slot,
-            Err(error) => return Err((changes, error)),
-        };
+        let slot = shard.log.reserve(total).await?;
         while slot.geometry.capacity() < total {
             // The group that is open now has narrower rows: the last changes wait for the next row.
-            let Some(last) = changes.pop() else { break };
+            let Some(last) = row.changes.pop() else { break };
             total -= last.estimate();
             shard.queue.borrow_mut().push_front(last);
         }
-        if changes.is_empty() && announcements.is_empty() {
-            return Err((changes, EngineError::Full));
+        if row.changes.is_empty() && announcements.is_empty() {
+            return Err(EngineError::Full);
         }
-        let (row, record_bytes, batches) = match fill(shard, &slot, &mut changes, &announcements).await {
-            Ok(filled) => filled,
-            Err(error) => return Err((changes, error)),
-        };
-        match shard.log.write(&slot, row, record_bytes).await {
-            Ok(Ok(durable)) => {
-                for announcement in announcements {
-                    announcement.done.send(());
-                }
-                return Ok((changes, batches, durable));
+        let filled = fill(shard, &slot, row, &announcements).await?;
+        if let Ok(durable) = shard.log.write(&slot, filled, row.records.len()).await? {
+            for announcement in announcements {
+                announcement.done.send(());
             }
-            Ok(Err(_row)) => {}
-            Err(error) => return Err((changes, error)),
+            return Ok(durable);
         }
     }
-    Err((changes, EngineError::Full))
+    Err(EngineError::Full)
 }
 
 async fn fill<R: Runtime>(
     shard: &Shard<R>,
     slot: &RowSlot,
-    changes: &mut [Change],
+    row: &mut NextRow,
     announcements: &[Announcement],
-) -> Result<(RowBuffer, usize, Batches), EngineError> {
+) -> Result<RowBuffer, EngineError> {
     let height = to_usize(u64::from(slot.geometry.height.bytes()));
     let buffers = shard.view.runtime.reserve().take_many(slot.geometry.written(), height).await?;
-    let mut row = RowBuffer::new(slot.geometry, buffers);
-    let mut placed = Vec::with_capacity(changes.len());
-    for change in &*changes {
+    let mut filled = RowBuffer::new(slot.geometry, buffers);
+    row.placed.clear();
+    for change in &row.changes {
         let extents = change.payload.as_ref().map_or_else(Extents::new, |payload| {
-            let start = row.used();
-            row.push(&payload.buffer.bytes()[payload.range.clone()]);
-            row.extents(slot.address, start, payload.range.len())
+            let start = filled.used();
+            filled.push(&payload.buffer.bytes()[payload.range.clone()]);
+            filled.extents(slot.address, start, payload.range.len())
         });
-        placed.push(extents);
+        row.placed.push(extents);
     }
-    let mut records = Vec::new();
-    for announcement in announcements {
-        let record = Record::GroupOpen(announcement.descriptor.clone());
-        encode_record(&record, VirtualShard(0), &mut records);
-    }
-    let mut batches = Vec::with_capacity(changes.len());
-    for (change, extents) in changes.iter_mut().zip(placed) {
-        let record = Record::Batch(change.batch(&extents));
-        encode_record(&record, change.shard, &mut records);
-        let Record::Batch(batch) = record else { unreachable!("just made as a batch") };
-        batches.push((batch, extents));
-    }
-    assert!(records.len() <= row.room(), "estimates are never too small");
-    row.push(&records);
-    Ok((row, records.len(), batches))
+    row.encode(announcements);
+    assert!(row.records.len() <= filled.room(), "estimates are never too small");
+    filled.push(&row.records);
+    Ok(filled)
 }
 
 /// The one place where changes take effect: their row is durable.
-fn apply<R: Runtime>(shard: &Rc<Shard<R>>, changes: Vec<Change>, batches: Batches, _proof: &Durable) {
+fn apply<R: Runtime>(shard: &Rc<Shard<R>>, row: &mut NextRow, _proof: &Durable) {
     let side = shard.view.ledger.side();
-    for (change, (batch, extents)) in changes.into_iter().zip(batches) {
-        for (planned, mutation) in change.mutations.iter().zip(batch.mutations) {
+    let NextRow { changes, placed, records, values, value: _ } = row;
+    let mut values = values.drain(..);
+    for (change, extents) in changes.drain(..).zip(placed.drain(..)) {
+        for planned in &change.mutations {
             match planned {
-                Planned::Put { .. } | Planned::Delete { .. } => {
-                    shard.index.put(&mutation.key, mutation.value.map(Rc::from));
+                Planned::Put { key, .. } => {
+                    let Some(place) = values.next() else { unreachable!("every put was encoded") };
+                    shard.index.put(key, Some(&records[place]));
                 }
+                Planned::Delete { key } => shard.index.put(key, None),
                 Planned::DeletePrefix { keys, .. } => {
                     for key in keys {
                         shard.index.put(key, None);

@@ -104,7 +104,7 @@ async fn copy_in<R: Runtime>(
     let old = Index::open(pages.clone(), options, &import.runs).await?;
     let mut scan = old.sweep(Bound::Unbounded, Bound::Unbounded);
     while let Some(entry) = scan.next().await? {
-        index.put(&entry.key, Some(Rc::from(&*entry.value)));
+        index.put(&entry.key, Some(&entry.value));
         if index.memory().memtable_bytes >= memtable_bytes
             && let Ok(frozen) = index.freeze()
         {

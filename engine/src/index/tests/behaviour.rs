@@ -303,7 +303,7 @@ fn the_largest_entries_fit() {
     let index = Index::new(MemoryStore::new(), options());
     let long = vec![b'k'; ashlar_disk_format::constants::INDEX_KEY_BYTES_MAX];
     let large = vec![b'v'; crate::index::VALUE_BYTES_MAX];
-    index.put(&long, Some(large.clone().into()));
+    index.put(&long, Some(&large));
     index.put(b"a", value("small"));
     flush(&index);
     assert_eq!(get(&index, &long), Some(large));

@@ -181,8 +181,8 @@ fn options() -> IndexOptions {
     }
 }
 
-fn value(text: &str) -> Option<Rc<[u8]>> {
-    Some(Rc::from(text.as_bytes()))
+fn value(text: &str) -> Option<&[u8]> {
+    Some(text.as_bytes())
 }
 
 fn flush(index: &Index<MemoryStore>) {
