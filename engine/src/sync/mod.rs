@@ -12,6 +12,6 @@ mod seats;
 pub use epochs::{Epochs, OpGuard};
 pub use event::{Event, EventWait};
 pub use limit::{Limit, Permit};
-pub use oneshot::{Answer, AnswerTo, answer};
+pub use oneshot::{Answer, AnswerTo, Answers, answer};
 pub use quota::{Quota, Share};
 pub use seats::{Seat, Seats};
