@@ -1,4 +1,5 @@
-//! One change per key at a time. Waiters are served in order. Bounded by the operations that run.
+//! One change per key at a time. Waiters are served in order; who goes away meanwhile is passed over. Bounded by the
+//! operations that run.
 
 use crate::sync::{AnswerTo, answer};
 use ashlar_disk_format::key::LookupKey;
@@ -6,7 +7,7 @@ use std::cell::RefCell;
 use std::collections::{BTreeMap, VecDeque};
 use std::rc::Rc;
 
-type Table = BTreeMap<LookupKey, VecDeque<AnswerTo<()>>>;
+type Table = BTreeMap<LookupKey, VecDeque<AnswerTo<KeyLock>>>;
 
 /// The locked keys of one shard.
 #[derive(Debug, Clone, Default)]
@@ -38,11 +39,11 @@ impl KeyLocks {
                 }
             }
         };
-        if let Some(turn) = turn {
-            let passed = turn.await;
-            assert!(passed.is_some(), "a lock is handed on, never dropped");
-        }
-        KeyLock { table: Rc::clone(&self.table), key: LookupKey::from_slice(key) }
+        let Some(turn) = turn else {
+            return KeyLock { table: Rc::clone(&self.table), key: LookupKey::from_slice(key) };
+        };
+        let Some(lock) = turn.await else { unreachable!("a lock is handed on, never dropped") };
+        lock
     }
 }
 
@@ -57,7 +58,8 @@ impl Drop for KeyLock {
             next
         };
         if let Some(next) = next {
-            next.send(());
+            // Dropped at once when nobody waits for it any more: then it comes here again.
+            next.send(Self { table: Rc::clone(&self.table), key: std::mem::take(&mut self.key) });
         }
     }
 }
@@ -77,6 +79,23 @@ mod tests {
         drop(first);
         let second = second.as_mut().now_or_never().unwrap();
         drop(second);
+        assert!(locks.table.borrow().is_empty());
+    }
+
+    #[test]
+    fn who_goes_away_is_passed_over_before_and_after_the_turn() {
+        let locks = KeyLocks::default();
+        let first = locks.lock(b"k").now_or_never().unwrap();
+        let mut waiting: Vec<_> = (0..4).map(|_| Box::pin(locks.lock(b"k"))).collect();
+        assert!(waiting.iter_mut().all(|one| one.as_mut().now_or_never().is_none()));
+        let last = waiting.pop().unwrap();
+        let third = waiting.pop().unwrap();
+        drop(waiting);
+        drop(first);
+        // It is the third one's turn, which it has not seen yet.
+        drop(third);
+        let last = last.now_or_never().unwrap();
+        drop(last);
         assert!(locks.table.borrow().is_empty());
     }
 }
