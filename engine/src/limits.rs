@@ -23,6 +23,10 @@ pub(crate) const INLINE_EXTENTS_MAX: usize = 8;
 pub(crate) const PAGE_EXTENTS_MAX: usize = 512;
 /// One log record, bytes.
 pub(crate) const RECORD_BYTES_MAX: usize = 56 << 10;
+/// Pairs for answers whose memory is kept for the next ones: as many requests as one core ordinarily has.
+pub(crate) const SPARE_ANSWERS_MAX: usize = 256;
+/// Changes whose memory is kept for the next ones: likewise. Each takes about a KiB.
+pub(crate) const SPARE_CHANGES_MAX: usize = 256;
 /// Places for changes that a committer keeps from row to row: as many requests as one row ordinarily takes.
 pub(crate) const ROW_CHANGES_KEPT: usize = 256;
 /// Bytes of memory for records that it keeps: those of so many requests.

@@ -2,10 +2,11 @@
 
 #![expect(clippy::unwrap_used, clippy::integer_division, reason = "a test may fail where it stands")]
 
-use ashlar_engine::Object;
 use ashlar_engine::runtime::sim::Loss;
 use ashlar_engine::types::{Condition, Etag, ObjectMeta};
+use ashlar_engine::{Body, Object};
 use ashlar_tests::rig::{Boot, Rig, SimEngine};
+use futures_util::FutureExt as _;
 
 fn meta(tag: u8) -> ObjectMeta {
     ObjectMeta { etag: Etag { md5: [tag; 16], parts: 0 }, checksum: None, metadata: Vec::new() }
@@ -15,11 +16,15 @@ fn content(length: usize, seed: u8) -> Vec<u8> {
     (0..length).map(|i| u8::try_from((i * 31 + i / 251 + usize::from(seed)) % 251).unwrap()).collect()
 }
 
-async fn put(engine: &SimEngine, key: &[u8], bytes: &[u8]) {
-    let bucket = engine.bucket("bucket").unwrap();
+async fn store(engine: &SimEngine, bytes: &[u8]) -> Body {
     let mut writer = engine.begin_body(Some(bytes.len() as u64)).unwrap();
     writer.write(bytes).await.unwrap();
-    let body = writer.finish().await.unwrap();
+    writer.finish().await.unwrap()
+}
+
+async fn put(engine: &SimEngine, key: &[u8], bytes: &[u8]) {
+    let bucket = engine.bucket("bucket").unwrap();
+    let body = store(engine, bytes).await;
     engine.publish(&bucket, key, body, meta(1), Condition::default()).await.unwrap();
 }
 
@@ -78,6 +83,37 @@ fn it_is_there_after_a_kill_and_with_another_number_of_cores() {
     for cores in [2, 1, 8, 3, 2] {
         let boot = Boot { cores, seed: u64::from(cores), ..Boot::default() };
         let ended = rig.boot(&boot, |engines| async move { check_all(&engines).await });
+        ended.assert_finished();
+    }
+}
+
+#[test]
+fn who_goes_away_while_publishing_keeps_nobody_waiting() {
+    for size in [4096, 200_000] {
+        let rig = Rig::flash("4+2", 6, 64 << 20);
+        let boot = Boot { cores: 1, ..Boot::default() };
+        let ended = rig.boot(&boot, move |engines| async move {
+            let engine = &engines[0];
+            engine.create_bucket("bucket", "owner", "").await.unwrap();
+            let bucket = engine.bucket("bucket").unwrap();
+            for key in [b"first", b"other", b"third"] {
+                let bodies = [1, 2, 3].map(|seed| content(size, seed));
+                let stored = [store(engine, &bodies[0]).await, store(engine, &bodies[1]).await];
+                let publish = |body| engine.publish(&bucket, key, body, meta(1), Condition::default());
+                let mut asked = stored.map(|body| Box::pin(publish(body)));
+                // The first is on its way to the devices, the second waits for the key.
+                assert!(asked.iter_mut().all(|one| one.now_or_never().is_none()));
+                drop(asked);
+                put(engine, b"another key", &bodies[0]).await;
+                let found = get(engine, key).await;
+                assert!(
+                    bodies[..2].iter().any(|body| found.as_ref() == Some(body)),
+                    "the first was on its way"
+                );
+                put(engine, key, &bodies[2]).await;
+                assert!(get(engine, key).await.as_ref() == Some(&bodies[2]));
+            }
+        });
         ended.assert_finished();
     }
 }

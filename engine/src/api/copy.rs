@@ -25,6 +25,7 @@ struct Sharing<R: Runtime> {
     /// Who is asked for the reference.
     owner: CoreId,
     step: SharingStep,
+    key: Vec<u8>,
     publish: PublishCall,
     /// Keep the rows of new pages, and the source's bytes, where they are.
     _guards: (OpGuard, Hold),
@@ -79,14 +80,14 @@ impl<R: Runtime> Engine<R> {
         };
         let publish = PublishCall {
             bucket: target.bucket,
-            key: target.key,
             size: source.size(),
             body: BodyPlace::Stored { entries: Vec::new(), space },
             meta,
             condition,
             parts,
         };
-        let sharing = Sharing { engine: self.clone(), owner, step, publish, _guards: guards };
+        let sharing =
+            Sharing { engine: self.clone(), owner, step, key: target.key, publish, _guards: guards };
         let (to, done) = answer();
         self.runtime().spawn(TaskQueue::Foreground, async move { sharing.run(to).await });
         done.await.unwrap_or(Err(EngineError::Panicked))
@@ -156,8 +157,8 @@ impl<R: Runtime> Sharing<R> {
         if let BodyPlace::Stored { entries, .. } = &mut publish.body {
             entries.push(BodyEntry::Shared { id, token: shared.token, offset: 0, length });
         }
-        let owner = engine.shard.router.object(publish.bucket, &publish.key);
-        let reply = engine.ask(owner, Request::Publish(Box::new(publish))).await;
+        let owner = engine.shard.router.object(publish.bucket, &self.key);
+        let reply = engine.ask(owner, Request::Publish { key: self.key, call: Box::new(publish) }).await;
         let is_published = matches!(reply, Ok(Reply::Published(_)));
         let is_refused = matches!(reply, Ok(Reply::Refused(_)));
         to.send(reply.and_then(published).map(Some));

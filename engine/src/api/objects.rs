@@ -29,18 +29,13 @@ impl<R: Runtime> Engine<R> {
         self.wait_for_records(body.patience).await;
         let own = self.enter()?;
         let Body { place, length, pins, parts, patience: _ } = body;
-        let call = PublishCall {
-            bucket: bucket.id,
-            key: key.to_vec(),
-            size: length,
-            body: place,
-            meta,
-            condition,
-            parts,
-        };
+        let call = PublishCall { bucket: bucket.id, size: length, body: place, meta, condition, parts };
         let owner = self.shard.router.object(bucket.id, key);
-        let reply = self.ask_holding(owner, Request::Publish(Box::new(call)), (own, pins)).await;
-        published(reply?)
+        if owner == self.runtime().core() {
+            return published(self.shard.publish(key, call, Some((own, pins))).await?);
+        }
+        let request = Request::Publish { key: key.to_vec(), call: Box::new(call) };
+        published(self.ask_holding(owner, request, (own, pins)).await?)
     }
 
     /// The object of a key.

@@ -258,7 +258,7 @@ impl<R: Runtime> Node<R> {
 async fn operate<R: Runtime>(shard: &Rc<Shard<R>>, request: Request) -> Result<Reply, EngineError> {
     match request {
         Request::Lookup { bucket, key } => Ok(Reply::Object(shard.lookup(bucket, &key).await?.map(Box::new))),
-        Request::Publish(call) => shard.publish(*call).await,
+        Request::Publish { key, call } => shard.publish(&key, *call, None).await,
         Request::Delete { bucket, key, condition } => {
             Ok(Reply::Existed(shard.delete(bucket, &key, &condition).await?))
         }

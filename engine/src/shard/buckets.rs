@@ -10,14 +10,13 @@ use super::commit::{Change, Planned, PlannedValue};
 use super::message::{BucketStep, Reply, Request};
 use super::router::bucket_shard;
 use super::state::Shard;
-use crate::body::BodySpace;
 use crate::error::EngineError;
 use crate::mesh::Lane;
 use crate::runtime::{CoreId, Runtime, TaskQueue};
 use crate::types::{Bucket, UploadQuery};
 use ashlar_disk_format::key::{bucket_key, bucket_prefix, decode_upload_key, prefix_end, upload_prefix};
 use ashlar_disk_format::units::BucketId;
-use ashlar_disk_format::value::{BucketRecord, BucketState, Entries, decode_bucket, encode_bucket};
+use ashlar_disk_format::value::{BucketRecord, BucketState, decode_bucket, encode_bucket};
 use std::ops::Bound;
 use std::rc::Rc;
 
@@ -80,7 +79,7 @@ impl<R: Runtime> Shard<R> {
         let created = super::objects::milliseconds(self.view.runtime.wall());
         let record = BucketRecord { id, name, created_ms: created, owner, region, state: BucketState::Live };
         let value = PlannedValue::Ready(encode_bucket(&record));
-        self.submit_bucket(&record.name, Planned::Put { key, value }).await?;
+        self.submit_bucket(&record.name, Planned::Put { key: key.into(), value }).await?;
         self.everywhere(|| BucketStep::Install(record.clone())).await?;
         Ok(record)
     }
@@ -116,16 +115,7 @@ impl<R: Runtime> Shard<R> {
     }
 
     async fn submit_bucket(self: &Rc<Self>, name: &str, planned: Planned) -> Result<(), EngineError> {
-        self.submit(|answer| Change {
-            shard: bucket_shard(name),
-            mutations: vec![planned],
-            payload: None,
-            hold: BodySpace::default(),
-            release: Entries::new(),
-            counters: None,
-            answer,
-        })
-        .await
+        self.submit(Change::new(bucket_shard(name), vec![planned])).await
     }
 
     /// Takes one step on every core, this one included, one after another.

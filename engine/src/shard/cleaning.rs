@@ -330,18 +330,9 @@ impl<R: Runtime> Shard<R> {
         if self.index.get(&find.key).await?.as_deref() != Some(&find.value) {
             return Ok(Fate::Raced);
         }
-        let put = Planned::Put { key: find.key.clone(), value: PlannedValue::Ready(value) };
-        let submitted = self
-            .submit(|answer| Change {
-                shard,
-                mutations: vec![put],
-                payload: None,
-                hold,
-                release: release.into(),
-                counters: None,
-                answer,
-            })
-            .await;
+        let put = Planned::Put { key: find.key.clone().into(), value: PlannedValue::Ready(value) };
+        let change = Change { hold, release: release.into(), ..Change::new(shard, vec![put]) };
+        let submitted = self.submit(change).await;
         match submitted {
             Ok(()) => Ok(Fate::Moved),
             Err(error) => {

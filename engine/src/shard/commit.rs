@@ -7,23 +7,30 @@
 //! 5. One wave of device writes. A refused row is filled again for another place.
 //! 6. Durable: apply every change to index, ledger and counters, then answer everyone.
 
+use super::locks::KeyLock;
 use super::state::{CounterDelta, Shard};
 use crate::body::BodySpace;
 use crate::buffer::Buffer;
 use crate::error::EngineError;
-use crate::limits::{OPEN_ATTEMPTS_MAX, RECORD_BYTES_MAX, ROW_CHANGES_KEPT, ROW_RECORD_BYTES_KEPT};
+use crate::limits::{
+    OPEN_ATTEMPTS_MAX, RECORD_BYTES_MAX, ROW_CHANGES_KEPT, ROW_RECORD_BYTES_KEPT, SPARE_CHANGES_MAX,
+};
 use crate::log::{Durable, RowSlot};
 use crate::number::{to_u32, to_usize};
+use crate::pool::PinSet;
 use crate::rows::{Announcement, Extents, RowBuffer};
 use crate::runtime::Runtime;
-use crate::sync::AnswerTo;
+use crate::sync::{AnswerTo, OpGuard};
 use ashlar_disk_format::constants::{CRC_BLOCK, HEIGHT_MAX};
 use ashlar_disk_format::extent::Extent;
+use ashlar_disk_format::key::LookupKey;
 use ashlar_disk_format::record::{BatchEncoder, Record, batch_len, encode_record};
 use ashlar_disk_format::units::{Generation, GroupId, Height, RowOffset, VirtualShard};
 use ashlar_disk_format::value::{
     Body, BodyEntry, Entries, ObjectRecord, PartRecord, encode_object_in, encode_part_in,
 };
+use smallvec::SmallVec;
+use std::collections::VecDeque;
 use std::ops::Range;
 use std::rc::Rc;
 
@@ -36,20 +43,22 @@ pub(crate) struct Payload {
 
 /// A value of the index before its row has a place.
 #[derive(Debug)]
+#[expect(clippy::large_enum_variant, reason = "it lies in a change, whose memory is used again")]
 pub(crate) enum PlannedValue {
     /// Encoded already.
     Ready(Vec<u8>),
     /// Its body is the change's payload; until that has its place, stand-ins are in its place.
-    Object(Box<ObjectRecord>),
+    Object(ObjectRecord),
     /// Likewise.
     Part(Box<PartRecord>),
 }
 
 /// One mutation of a change.
 #[derive(Debug)]
+#[expect(clippy::large_enum_variant, reason = "as above")]
 pub(crate) enum Planned {
     Put {
-        key: Vec<u8>,
+        key: LookupKey,
         value: PlannedValue,
     },
     Delete {
@@ -62,25 +71,85 @@ pub(crate) enum Planned {
     },
 }
 
+/// The mutations of a change, in order.
+pub(crate) type Mutations = SmallVec<[Planned; 1]>;
+
+/// What keeps a body's bytes where they are until its record is published.
+pub(crate) type KeptBody = (OpGuard, PinSet);
+
+/// What a change keeps until it is applied or refused, also when nobody waits for it any more: the lock of the key that
+/// was decided about, that a change is under way, the body's bytes.
+pub(crate) type Kept = (KeyLock, OpGuard, Option<KeptBody>);
+
 /// An atomic change of one virtual shard, and what it means for space and counters.
 #[derive(Debug)]
 pub(crate) struct Change {
     pub(crate) shard: VirtualShard,
-    pub(crate) mutations: Vec<Planned>,
+    pub(crate) mutations: Mutations,
     pub(crate) payload: Option<Payload>,
     /// Space of stored bodies that become live.
     pub(crate) hold: BodySpace,
     /// Bodies that die.
     pub(crate) release: Entries,
     pub(crate) counters: Option<CounterDelta>,
-    pub(crate) answer: AnswerTo<Result<(), EngineError>>,
+    /// Of a change whose submitter may go away.
+    pub(crate) kept: Option<Kept>,
+    /// For [`Shard::submit`] to fill in.
+    pub(super) answer: Option<AnswerTo<Submitted>>,
+}
+
+/// What became of a change.
+pub(crate) type Submitted = Result<(), EngineError>;
+
+/// Changes that wait for a row, and the memory of those that no longer do.
+#[derive(Debug, Default)]
+#[expect(clippy::vec_box, reason = "changes are large, and pass from one list to the other")]
+pub(crate) struct Changes {
+    waiting: VecDeque<Box<Change>>,
+    spare: Vec<Box<Change>>,
 }
 
 /// Index key prefix of the mutation that deletes every key with a prefix. Not a key space: such a
 /// key never stands in the index.
 pub(crate) const DELETE_PREFIX: u8 = 0xFF;
 
+impl Changes {
+    pub(crate) fn is_empty(&self) -> bool {
+        self.waiting.is_empty()
+    }
+
+    fn push(&mut self, change: Change) {
+        match self.spare.pop() {
+            Some(mut memory) => {
+                *memory = change;
+                self.waiting.push_back(memory);
+            }
+            None => self.waiting.push_back(Box::new(change)),
+        }
+    }
+
+    fn keep(&mut self, memory: Box<Change>) {
+        if self.spare.len() < SPARE_CHANGES_MAX {
+            self.spare.push(memory);
+        }
+    }
+}
+
 impl Change {
+    /// These mutations, which mean nothing for space and counters.
+    pub(crate) fn new(shard: VirtualShard, mutations: impl Into<Mutations>) -> Self {
+        Self {
+            shard,
+            mutations: mutations.into(),
+            payload: None,
+            hold: BodySpace::default(),
+            release: Entries::new(),
+            counters: None,
+            kept: None,
+            answer: None,
+        }
+    }
+
     /// Bytes of a row that it may take, at most.
     fn estimate(&self) -> usize {
         let payload = self.payload.as_ref().map_or(0, |payload| payload.range.len());
@@ -146,10 +215,35 @@ impl PlannedValue {
     }
 }
 
+impl<R: Runtime> Shard<R> {
+    /// Makes a change durable and applied. It is on its way when this returns, whoever waits for the answer.
+    pub(crate) fn submit(&self, change: Change) -> impl Future<Output = Submitted> + use<R> {
+        let mut change = change;
+        let (to, done) = self.answers.pair();
+        change.answer = Some(to);
+        self.changes.borrow_mut().push(change);
+        self.queue_filled.fire();
+        async { done.await.unwrap_or(Err(EngineError::Closing)) }
+    }
+
+    /// Lets go of all that a change holds, and answers who waits for it.
+    fn end(&self, mut change: Box<Change>, outcome: Submitted) {
+        let (answer, kept) = (change.answer.take(), change.kept.take());
+        // What it kept falls before the answer is sent.
+        drop(kept);
+        *change = Change::new(VirtualShard(0), Mutations::new());
+        self.changes.borrow_mut().keep(change);
+        if let Some(answer) = answer {
+            answer.send(outcome);
+        }
+    }
+}
+
 /// What goes into the next row. Its memory serves every row of a committer.
 #[derive(Debug, Default)]
+#[expect(clippy::vec_box, reason = "changes are large, and pass from one list to the other")]
 struct NextRow {
-    changes: Vec<Change>,
+    changes: Vec<Box<Change>>,
     /// Where the payload of each change is.
     placed: Vec<Extents>,
     /// The records, as they stand behind the payloads.
@@ -202,7 +296,7 @@ pub(crate) async fn run_committer<R: Runtime>(shard: Rc<Shard<R>>) {
     let mut row = NextRow::default();
     loop {
         let wait = shard.queue_filled.wait();
-        if shard.queue.borrow().is_empty() && shard.announcements.is_empty() {
+        if shard.changes.borrow().is_empty() && shard.announcements.is_empty() {
             if shard.is_stopped() {
                 return;
             }
@@ -211,7 +305,7 @@ pub(crate) async fn run_committer<R: Runtime>(shard: Rc<Shard<R>>) {
         }
         shard.wait_for_memtable_room().await;
         let _turn = shard.turn.enter().await;
-        let total = take_fitting(&shard, &mut row.changes);
+        let total = take_fitting(&shard, &mut row);
         commit(&shard, &mut row, total).await;
         row.trim();
         shard.ask_for_checkpoint_if_due();
@@ -219,26 +313,25 @@ pub(crate) async fn run_committer<R: Runtime>(shard: Rc<Shard<R>>) {
 }
 
 /// Takes the changes of the next row; their bytes at most.
-fn take_fitting<R: Runtime>(shard: &Shard<R>, changes: &mut Vec<Change>) -> usize {
+fn take_fitting<R: Runtime>(shard: &Shard<R>, row: &mut NextRow) -> usize {
     let capacity = shard.log.capacity();
     let mut total = shard.announcements.bytes();
-    let mut queue = shard.queue.borrow_mut();
-    while let Some(change) = queue.pop_front() {
+    loop {
+        let next = shard.changes.borrow_mut().waiting.pop_front();
+        let Some(change) = next else { return total };
         let bytes = change.estimate();
         let record = bytes - change.payload.as_ref().map_or(0, |payload| payload.range.len());
         if record > RECORD_BYTES_MAX {
-            let error = EngineError::RecordTooLarge { found: record, limit: RECORD_BYTES_MAX };
-            change.answer.send(Err(error));
+            shard.end(change, Err(EngineError::RecordTooLarge { found: record, limit: RECORD_BYTES_MAX }));
             continue;
         }
         if total > 0 && total + bytes > capacity {
-            queue.push_front(change);
-            break;
+            shard.changes.borrow_mut().waiting.push_front(change);
+            return total;
         }
         total += bytes;
-        changes.push(change);
+        row.changes.push(change);
     }
-    total
 }
 
 async fn commit<R: Runtime>(shard: &Rc<Shard<R>>, row: &mut NextRow, total: usize) {
@@ -249,7 +342,7 @@ async fn commit<R: Runtime>(shard: &Rc<Shard<R>>, row: &mut NextRow, total: usiz
         Ok(durable) => apply(shard, row, &durable),
         Err(error) => {
             for change in row.changes.drain(..) {
-                change.answer.send(Err(error.clone()));
+                shard.end(change, Err(error.clone()));
             }
         }
     }
@@ -268,7 +361,7 @@ async fn write<R: Runtime>(
             // The group that is open now has narrower rows: the last changes wait for the next row.
             let Some(last) = row.changes.pop() else { break };
             total -= last.estimate();
-            shard.queue.borrow_mut().push_front(last);
+            shard.changes.borrow_mut().waiting.push_front(last);
         }
         if row.changes.is_empty() && announcements.is_empty() {
             return Err(EngineError::Full);
@@ -313,12 +406,13 @@ fn apply<R: Runtime>(shard: &Rc<Shard<R>>, row: &mut NextRow, _proof: &Durable) 
     let side = shard.view.ledger.side();
     let NextRow { changes, placed, records, values, value: _ } = row;
     let mut values = values.drain(..);
-    for (change, extents) in changes.drain(..).zip(placed.drain(..)) {
+    for (mut change, extents) in changes.drain(..).zip(placed.drain(..)) {
         for planned in &change.mutations {
             match planned {
                 Planned::Put { key, .. } => {
                     let Some(place) = values.next() else { unreachable!("every put was encoded") };
                     shard.index.put(key, Some(&records[place]));
+                    shard.note_unreference(key);
                 }
                 Planned::Delete { key } => shard.index.put(key, None),
                 Planned::DeletePrefix { keys, .. } => {
@@ -332,10 +426,10 @@ fn apply<R: Runtime>(shard: &Rc<Shard<R>>, row: &mut NextRow, _proof: &Durable) 
         for (group, bytes) in change.hold.bytes() {
             shard.view.ledger.add(side, group, crate::number::to_i64(bytes));
         }
-        shard.release_later(side, change.release);
+        shard.release_later(side, std::mem::take(&mut change.release));
         if let Some(delta) = change.counters {
             shard.count(delta);
         }
-        change.answer.send(Ok(()));
+        shard.end(change, Ok(()));
     }
 }

@@ -15,11 +15,10 @@ use ashlar_disk_format::units::{BucketId, DeviceIndex, GroupId, RowOffset, Virtu
 use ashlar_disk_format::value::{BucketRecord, Checksum, ObjectRecord, PartTable, SharedRecord};
 use std::collections::{BTreeMap, BTreeSet};
 
-/// Publish an object.
+/// Publish an object under a key.
 #[derive(Debug)]
 pub(crate) struct PublishCall {
     pub(crate) bucket: BucketId,
-    pub(crate) key: Vec<u8>,
     pub(crate) size: u64,
     pub(crate) body: BodyPlace,
     pub(crate) meta: ObjectMeta,
@@ -205,7 +204,10 @@ pub(crate) enum Request {
         bucket: BucketId,
         key: Vec<u8>,
     },
-    Publish(Box<PublishCall>),
+    Publish {
+        key: Vec<u8>,
+        call: Box<PublishCall>,
+    },
     Delete {
         bucket: BucketId,
         key: Vec<u8>,
@@ -291,7 +293,7 @@ impl Request {
         let by_client = self.only_reads()
             || matches!(
                 self,
-                Self::Publish(_)
+                Self::Publish { .. }
                     | Self::Delete { .. }
                     | Self::CreateUpload { .. }
                     | Self::PutPart(_)

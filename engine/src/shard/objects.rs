@@ -1,6 +1,6 @@
 //! Look up, publish and delete objects on their owner core.
 
-use super::commit::{Change, Payload, Planned, PlannedValue, stand_in};
+use super::commit::{Change, KeptBody, Mutations, Payload, Planned, PlannedValue, stand_in};
 use super::message::{PublishCall, Reply};
 use super::sharing::unref_of;
 use super::state::{CounterDelta, Shard};
@@ -76,23 +76,29 @@ impl<R: Runtime> Shard<R> {
     }
 
     /// What a publication replaces, if it may go ahead. The key is locked.
-    async fn replaced_by(&self, call: &PublishCall) -> Result<Option<ObjectRecord>, EngineError> {
+    async fn replaced_by(&self, key: &[u8], call: &PublishCall) -> Result<Option<ObjectRecord>, EngineError> {
         if self.is_low() {
             return Err(EngineError::Full);
         }
         self.live_bucket(call.bucket)?;
-        let current = self.lookup(call.bucket, &call.key).await?;
+        let current = self.lookup(call.bucket, key).await?;
         check_condition(&call.condition, current.as_ref().map(|record| &record.etag))?;
         Ok(current)
     }
 
     /// Publishes an object; the old one, if any, dies in the same step. An error of the log is no
-    /// refusal: the object may be found at the next start.
-    pub(crate) async fn publish(self: &Rc<Self>, call: PublishCall) -> Result<Reply, EngineError> {
-        let _changing = self.changing.enter();
-        let index_key = object_lookup_key(call.bucket, &call.key);
-        let _lock = self.locks.lock(&index_key).await;
-        let current = match self.replaced_by(&call).await {
+    /// refusal: the object may be found at the next start. Who goes away before the change is submitted has
+    /// changed nothing; afterwards the change keeps what it needs, `kept_body` too.
+    pub(crate) async fn publish(
+        self: &Rc<Self>,
+        key: &[u8],
+        call: PublishCall,
+        kept_body: Option<KeptBody>,
+    ) -> Result<Reply, EngineError> {
+        let changing = self.changing.enter();
+        let index_key = object_lookup_key(call.bucket, key);
+        let lock = self.locks.lock(&index_key).await;
+        let current = match self.replaced_by(key, &call).await {
             Ok(current) => current,
             Err(error) => return Ok(Reply::Refused(error)),
         };
@@ -116,26 +122,24 @@ impl<R: Runtime> Shard<R> {
             uploads: 0,
         };
         let value = match payload {
-            Some(_) => PlannedValue::Object(Box::new(record)),
+            Some(_) => PlannedValue::Object(record),
             None => PlannedValue::Ready(encode_object(&record)),
         };
         let release = current.as_ref().map(held_by).unwrap_or_default();
-        let shard = virtual_shard(call.bucket, &call.key);
+        let shard = virtual_shard(call.bucket, key);
         let unref = current.as_ref().and_then(|record| unref_of(shard, record));
-        let mutations =
-            std::iter::once(Planned::Put { key: index_key.to_vec(), value }).chain(unref).collect();
-        self.submit(|answer| Change {
-            shard,
-            mutations,
+        let replaced = current.is_some();
+        let put = Planned::Put { key: index_key, value };
+        let submitted = self.submit(Change {
             payload,
             hold,
             release,
             counters: Some(counters),
-            answer,
-        })
-        .await?;
-        self.unreferenced(current.as_ref());
-        Ok(Reply::Published(Published { modified, replaced: current.is_some() }))
+            kept: Some((lock, changing, kept_body)),
+            ..Change::new(shard, std::iter::once(put).chain(unref).collect::<Mutations>())
+        });
+        submitted.await?;
+        Ok(Reply::Published(Published { modified, replaced }))
     }
 
     /// Deletes a key; true when there was one.
@@ -154,17 +158,13 @@ impl<R: Runtime> Shard<R> {
         let counters = CounterDelta { bucket, objects: -1, bytes: -to_i64(current.size), uploads: 0 };
         let shard = virtual_shard(bucket, key);
         let unref = unref_of(shard, &current);
-        self.submit(|answer| Change {
-            shard,
-            mutations: std::iter::once(Planned::Delete { key: index_key.clone() }).chain(unref).collect(),
-            payload: None,
-            hold: BodySpace::default(),
+        let delete = Planned::Delete { key: index_key };
+        self.submit(Change {
             release: held_by(&current),
             counters: Some(counters),
-            answer,
+            ..Change::new(shard, std::iter::once(delete).chain(unref).collect::<Mutations>())
         })
         .await?;
-        self.unreferenced(Some(&current));
         Ok(true)
     }
 }

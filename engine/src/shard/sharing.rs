@@ -13,11 +13,11 @@
 use super::commit::{Change, Planned, PlannedValue};
 use super::message::{Reply, ShareCall, Shared, Sharer, SharingStep};
 use super::state::Shard;
-use crate::body::BodySpace;
 use crate::error::EngineError;
 use crate::runtime::Runtime;
 use ashlar_disk_format::key::{
-    SharedId, object_key, prefix_end, shared_key, shared_ref_key, shared_ref_prefix, unref_key, virtual_shard,
+    SharedId, Space, object_key, prefix_end, shared_key, shared_ref_key, shared_ref_prefix, unref_key,
+    virtual_shard,
 };
 use ashlar_disk_format::units::VirtualShard;
 use ashlar_disk_format::value::{
@@ -40,22 +40,23 @@ pub(crate) fn shared_by(record: &ObjectRecord) -> Option<(SharedId, u64)> {
 pub(super) fn unref_of(shard: VirtualShard, record: &ObjectRecord) -> Option<Planned> {
     let (id, token) = shared_by(record)?;
     let value = PlannedValue::Ready(encode_unref(&UnrefRecord { id, token }));
-    Some(Planned::Put { key: unref_key(shard, id, token), value })
+    Some(Planned::Put { key: unref_key(shard, id, token).into(), value })
 }
 
 fn put_reference(id: SharedId, token: u64, sharer: &Sharer, confirmed: bool) -> Planned {
     let record = SharedRefRecord { bucket: sharer.bucket, key: sharer.key.clone(), confirmed };
-    Planned::Put { key: shared_ref_key(id, token), value: PlannedValue::Ready(encode_shared_ref(&record)) }
+    let value = PlannedValue::Ready(encode_shared_ref(&record));
+    Planned::Put { key: shared_ref_key(id, token).into(), value }
 }
 
 fn put_shared(id: SharedId, record: &SharedRecord) -> Planned {
-    Planned::Put { key: shared_key(id), value: PlannedValue::Ready(encode_shared(record)) }
+    Planned::Put { key: shared_key(id).into(), value: PlannedValue::Ready(encode_shared(record)) }
 }
 
 impl<R: Runtime> Shard<R> {
-    /// A record was replaced or deleted: if it shared its bytes, somebody is to be told.
-    pub(super) fn unreferenced(&self, record: Option<&ObjectRecord>) {
-        if record.and_then(shared_by).is_some() {
+    /// Something was put under `key`: if that is an unreference, somebody is to be told.
+    pub(super) fn note_unreference(&self, key: &[u8]) {
+        if Space::of(key) == Ok(Space::Unref) {
             self.unrefs_written.fire();
         }
     }
@@ -133,7 +134,7 @@ impl<R: Runtime> Shard<R> {
         self.submit_shared(
             shard,
             vec![
-                Planned::Put { key: key.clone(), value: PlannedValue::Ready(encode_object(&turned)) },
+                Planned::Put { key: key.into(), value: PlannedValue::Ready(encode_object(&turned)) },
                 put_shared(id, &shared),
                 put_reference(id, own, &source, false),
                 put_reference(id, token, &target, false),
@@ -236,15 +237,6 @@ impl<R: Runtime> Shard<R> {
         mutations: Vec<Planned>,
         release: Entries,
     ) -> Result<(), EngineError> {
-        self.submit(|answer| Change {
-            shard,
-            mutations,
-            payload: None,
-            hold: BodySpace::default(),
-            release,
-            counters: None,
-            answer,
-        })
-        .await
+        self.submit(Change { release, ..Change::new(shard, mutations) }).await
     }
 }

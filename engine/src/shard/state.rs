@@ -1,25 +1,25 @@
 //! What a core's shard consists of.
 
-use super::commit::Change;
+use super::commit::{Changes, Submitted};
 use super::locks::KeyLocks;
 use super::message::{Reply, Request, ShardImport, ShardSeed};
 use super::router::{Router, vshard_of_key};
 use crate::body::walk_body;
 use crate::error::EngineError;
 use crate::index::{Index, IndexOptions};
-use crate::limits::{CHECKPOINT_LOG_BYTES, COPIES_MAX, HELD_QUESTIONS_MAX, SHARES_MAX};
+use crate::limits::{CHECKPOINT_LOG_BYTES, COPIES_MAX, HELD_QUESTIONS_MAX, SHARES_MAX, SPARE_ANSWERS_MAX};
 use crate::log::LogWriter;
 use crate::mesh::Post;
 use crate::pool::{Level, PoolView, Purpose, Side};
 use crate::rows::{Announcements, DataWriter, RowPages};
 use crate::runtime::{CoreId, Runtime, TaskQueue};
-use crate::sync::{Epochs, Event, Limit, OpGuard, answer};
+use crate::sync::{Answers, Epochs, Event, Limit, OpGuard};
 use crate::types::Bucket;
 use ashlar_disk_format::checkpoint::BucketCounter;
 use ashlar_disk_format::units::{BucketId, LogId};
 use ashlar_disk_format::value::{BodyEntry, Entries};
 use std::cell::{Cell, RefCell};
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Bound;
 use std::rc::Rc;
 
@@ -60,7 +60,8 @@ pub(crate) struct Shard<R: Runtime> {
     pub(crate) epochs: Epochs,
     /// Changes that were let in: a bucket is frozen when those before it have ended.
     pub(crate) changing: Epochs,
-    pub(crate) queue: RefCell<VecDeque<Change>>,
+    pub(super) changes: RefCell<Changes>,
+    pub(super) answers: Answers<Submitted>,
     pub(crate) queue_filled: Event,
     /// Held for one row, or for the instant in which a checkpoint falls between two.
     pub(crate) turn: Limit,
@@ -169,7 +170,8 @@ impl<R: Runtime> Shard<R> {
             locks: KeyLocks::default(),
             epochs: Epochs::default(),
             changing: Epochs::default(),
-            queue: RefCell::default(),
+            changes: RefCell::default(),
+            answers: Answers::keeping(SPARE_ANSWERS_MAX),
             queue_filled,
             turn: Limit::new(1),
             copies: Limit::new(COPIES_MAX),
@@ -229,17 +231,6 @@ impl<R: Runtime> Shard<R> {
     /// An operation begins: it is refused once the engine is closing.
     pub(crate) fn enter(&self) -> Result<OpGuard, EngineError> {
         if self.closing.get() { Err(EngineError::Closing) } else { Ok(self.epochs.enter()) }
-    }
-
-    /// Makes a change durable and applied.
-    pub(crate) async fn submit(
-        &self,
-        build: impl FnOnce(crate::sync::AnswerTo<Result<(), EngineError>>) -> Change,
-    ) -> Result<(), EngineError> {
-        let (to, done) = answer();
-        self.queue.borrow_mut().push_back(build(to));
-        self.queue_filled.fire();
-        done.await.unwrap_or(Err(EngineError::Closing))
     }
 
     /// Moves counters.

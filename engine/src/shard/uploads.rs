@@ -72,14 +72,10 @@ impl<R: Runtime> Shard<R> {
             state: UploadState::Open,
         };
         let value = PlannedValue::Ready(encode_upload(&record));
-        self.submit(|answer| Change {
-            shard: virtual_shard(bucket, key),
-            mutations: vec![Planned::Put { key: upload_key(bucket, key, id), value }],
-            payload: None,
-            hold: BodySpace::default(),
-            release: Entries::new(),
+        let put = Planned::Put { key: upload_key(bucket, key, id).into(), value };
+        self.submit(Change {
             counters: Some(CounterDelta { bucket, objects: 0, bytes: 0, uploads: 1 }),
-            answer,
+            ..Change::new(virtual_shard(bucket, key), vec![put])
         })
         .await?;
         Ok(UploadId(id))
@@ -136,16 +132,9 @@ impl<R: Runtime> Shard<R> {
             Some(_) => PlannedValue::Part(Box::new(record)),
             None => PlannedValue::Ready(encode_part(&record)),
         };
-        self.submit(|answer| Change {
-            shard: virtual_shard(call.bucket, &call.key),
-            mutations: vec![Planned::Put { key: index_key, value }],
-            payload,
-            hold,
-            release: old,
-            counters: None,
-            answer,
-        })
-        .await?;
+        let put = Planned::Put { key: index_key.into(), value };
+        let change = Change::new(virtual_shard(call.bucket, &call.key), vec![put]);
+        self.submit(Change { payload, hold, release: old, ..change }).await?;
         Ok(Box::new(Part {
             number: call.number,
             size: call.size,
@@ -218,17 +207,11 @@ impl<R: Runtime> Shard<R> {
         let stored = self.stored_parts(bucket, key, id, Bound::Included(&prefix), PARTS_MAX).await?;
         let keys = stored.iter().map(|part| part.key.clone()).collect();
         let release = stored.into_iter().flat_map(|part| part.record.body.0).collect();
-        self.submit(|answer| Change {
-            shard: virtual_shard(bucket, key),
-            mutations: vec![
-                Planned::Delete { key: index_key.clone() },
-                Planned::DeletePrefix { prefix, keys },
-            ],
-            payload: None,
-            hold: BodySpace::default(),
+        let mutations = vec![Planned::Delete { key: index_key }, Planned::DeletePrefix { prefix, keys }];
+        self.submit(Change {
             release,
             counters: Some(CounterDelta { bucket, objects: 0, bytes: 0, uploads: -1 }),
-            answer,
+            ..Change::new(virtual_shard(bucket, key), mutations)
         })
         .await
     }
@@ -272,22 +255,13 @@ impl<R: Runtime> Shard<R> {
         let value = PlannedValue::Ready(encode_object(&record));
         let shard = virtual_shard(bucket, key);
         let mut mutations = vec![
-            Planned::Put { key: object.clone(), value },
-            Planned::Delete { key: upload.clone() },
+            Planned::Put { key: object.into(), value },
+            Planned::Delete { key: upload },
             Planned::DeletePrefix { prefix, keys },
         ];
         mutations.extend(current.as_ref().and_then(|record| unref_of(shard, record)));
-        self.submit(|answer| Change {
-            shard,
-            mutations,
-            payload: None,
-            hold,
-            release,
-            counters: Some(counters),
-            answer,
-        })
-        .await?;
-        self.unreferenced(current.as_ref());
+        let change = Change::new(shard, mutations);
+        self.submit(Change { hold, release, counters: Some(counters), ..change }).await?;
         Ok(Published { modified, replaced: current.is_some() })
     }
 
