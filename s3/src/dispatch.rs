@@ -152,9 +152,12 @@ async fn of_resource<R: Runtime>(
         Resource::Object(name, key) => {
             let bucket = request.bucket(name.as_str())?;
             let target = Target { bucket: &bucket, key: key.as_str() };
-            // A read needs no memory of its own; the others take it for as long as they run.
+            // Reading and writing an object need no memory of their own; the others take it for as long as they run.
             if matches!(operation, Operation::GetObject | Operation::HeadObject) {
                 return request.get_object(target).await;
+            }
+            if operation == Operation::PutObject {
+                return request.put_object(target, exchange).await;
             }
             Box::pin(of_object(request, operation, target, exchange)).await
         }
@@ -214,8 +217,9 @@ async fn of_object<R: Runtime>(
     exchange: &mut Exchange<'_, R>,
 ) -> Answer<R> {
     match operation {
-        Operation::GetObject | Operation::HeadObject => unreachable!("answered without memory of their own"),
-        Operation::PutObject => request.put_object(target, exchange).await,
+        Operation::GetObject | Operation::HeadObject | Operation::PutObject => {
+            unreachable!("answered without memory of their own")
+        }
         Operation::GetObjectAttributes => request.object_attributes(target).await,
         Operation::CopyObject => request.copy_object(target).await,
         Operation::DeleteObject => request.delete_object(target).await,
