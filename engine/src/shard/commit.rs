@@ -47,7 +47,7 @@ pub(crate) struct Payload {
 pub(crate) enum PlannedValue {
     /// Encoded already.
     Ready(Vec<u8>),
-    /// Its body is the change's payload; until that has its place, stand-ins are in its place.
+    /// Its body is the change's payload, if there is one; until that has its place, stand-ins are in its place.
     Object(ObjectRecord),
     /// Likewise.
     Part(Box<PartRecord>),
@@ -203,7 +203,9 @@ impl PlannedValue {
         *memory = match self {
             Self::Ready(value) => return value,
             Self::Object(record) => {
-                record.body = body();
+                if !payload.is_empty() {
+                    record.body = body();
+                }
                 encode_object_in(record, std::mem::take(memory))
             }
             Self::Part(record) => {

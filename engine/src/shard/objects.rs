@@ -11,7 +11,7 @@ use crate::runtime::{Runtime, WallTime};
 use crate::types::{Condition, Etag, EtagMatch, Published};
 use ashlar_disk_format::key::{object_key, object_lookup_key, virtual_shard};
 use ashlar_disk_format::units::BucketId;
-use ashlar_disk_format::value::{Body, BodyEntry, Entries, ObjectRecord, decode_object, encode_object};
+use ashlar_disk_format::value::{Body, BodyEntry, Entries, ObjectRecord, decode_object};
 use std::rc::Rc;
 
 /// Does the condition hold against what is there?
@@ -121,15 +121,11 @@ impl<R: Runtime> Shard<R> {
             bytes: to_i64(call.size) - current.as_ref().map_or(0, |record| to_i64(record.size)),
             uploads: 0,
         };
-        let value = match payload {
-            Some(_) => PlannedValue::Object(record),
-            None => PlannedValue::Ready(encode_object(&record)),
-        };
         let release = current.as_ref().map(held_by).unwrap_or_default();
         let shard = virtual_shard(call.bucket, key);
         let unref = current.as_ref().and_then(|record| unref_of(shard, record));
         let replaced = current.is_some();
-        let put = Planned::Put { key: index_key, value };
+        let put = Planned::Put { key: index_key, value: PlannedValue::Object(record) };
         let submitted = self.submit(Change {
             payload,
             hold,
