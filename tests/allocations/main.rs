@@ -79,9 +79,10 @@ const TRIES: u64 = 3;
 
 /// What the server takes for itself while so many requests run: its clocks, its counters, a checkpoint.
 const OWN_MAX: u64 = 40;
-/// What a PUT of 4 KiB takes at most. Not nothing yet: the body's task, the record, its place in the table in memory.
-/// To be lowered with what is saved, never raised.
-const PUT_MAX: u64 = 22;
+/// What a PUT takes at most, by bytes. To be lowered with what is saved, never raised. Of 4 KiB only what several have in
+/// common: the list of a row's buffers, and opening groups of the log, which in a pool as small as this one are full
+/// soon. Of 128 KiB besides a task and lists for the row of its own.
+const PUT_MAX: [(u64, u64); 2] = [(4 << 10, 2), (128 << 10, 22)];
 
 fn options(address: SocketAddr, operation: Operation, bytes: u64, requests: u64) -> LoadOptions {
     LoadOptions {
@@ -117,17 +118,14 @@ fn taken(options: LoadOptions, requests: u64) -> u64 {
     TAKEN.load(Ordering::Relaxed) - before
 }
 
-/// What [`MORE`] requests take: the least of a few tries. What requests take they take each time; a table that is written
-/// out meanwhile comes once.
+/// What [`MORE`] requests take: the least that a longer run took without the least that a shorter one took. What requests
+/// take they take each time; a table that is written out meanwhile comes once, to either.
 fn taken_by_more(options: &LoadOptions) -> u64 {
     upload(options.clone()).unwrap();
     // Tables grow and caches fill in the first.
     taken(options.clone(), FEW);
-    let tries = (0..TRIES).map(|_| {
-        let few = taken(options.clone(), FEW);
-        taken(options.clone(), FEW + MORE).saturating_sub(few)
-    });
-    tries.min().unwrap_or_default()
+    let least = |requests| (0..TRIES).map(|_| taken(options.clone(), requests)).min().unwrap_or_default();
+    least(FEW + MORE).saturating_sub(least(FEW))
 }
 
 /// The server, until the process ends.
@@ -172,8 +170,10 @@ fn a_warm_read_takes_nothing_and_a_write_little() {
         println!("{MORE} reads of {bytes} bytes: {reads} allocations");
         assert!(reads <= OWN_MAX, "{MORE} warm reads of {bytes} bytes took {reads} pieces of the heap");
     }
-    let writes = taken_by_more(&options(address, Operation::Put, 4 << 10, FEW));
-    println!("{MORE} writes of 4096 bytes: {writes} allocations");
-    assert!(writes > 0, "an allocator that counts sees writes");
-    assert!(writes <= PUT_MAX * MORE, "{MORE} writes took {writes} pieces of the heap");
+    for (bytes, most) in PUT_MAX {
+        let writes = taken_by_more(&options(address, Operation::Put, bytes, FEW));
+        println!("{MORE} writes of {bytes} bytes: {writes} allocations");
+        assert!(writes > 0, "an allocator that counts sees writes");
+        assert!(writes <= most * MORE, "{MORE} writes of {bytes} bytes took {writes} pieces of the heap");
+    }
 }
