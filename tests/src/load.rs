@@ -109,7 +109,7 @@ impl Work {
         engine.runtime().spawn(TaskQueue::Foreground, async move {
             let mut random = ChaCha8Rng::seed_from_u64(seed);
             for _ in 0..habits.operations {
-                work.step(&own, &mut random, habits).await;
+                Box::pin(work.step(&own, &mut random, habits)).await;
             }
             to.send(());
         });
@@ -173,7 +173,7 @@ impl Work {
             let body = send(engine, content).await?;
             engine.publish(&bucket, key, body, meta(Tag::of(content), number), Condition::default()).await
         };
-        let result = result.await;
+        let result = Box::pin(result).await;
         self.end(key, change, result)
     }
 

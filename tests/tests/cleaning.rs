@@ -226,7 +226,8 @@ async fn object(engine: &SimEngine, key: &[u8]) -> Object {
 async fn put_object(engine: &SimEngine, key: &[u8], content: Content) {
     let bucket = engine.bucket(BUCKET).unwrap();
     let body = send(engine, content).await.unwrap();
-    engine.publish(&bucket, key, body, meta(content, content.seed), Condition::default()).await.unwrap();
+    let meta = meta(content, content.seed);
+    Box::pin(engine.publish(&bucket, key, body, meta, Condition::default())).await.unwrap();
 }
 
 /// An object of many parts, whose table of parts is a page, and whose extents are in pages.

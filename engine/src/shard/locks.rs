@@ -51,14 +51,17 @@ impl Drop for KeyLock {
     fn drop(&mut self) {
         let next = {
             let mut table = self.table.borrow_mut();
-            let next = table.get_mut(&self.key).and_then(VecDeque::pop_front);
+            // Not those who have gone, of whom there may be many.
+            let next = table
+                .get_mut(&self.key)
+                .and_then(|waiting| std::iter::from_fn(|| waiting.pop_front()).find(AnswerTo::is_awaited));
             if next.is_none() {
                 table.remove(&self.key);
             }
             next
         };
         if let Some(next) = next {
-            // Dropped at once when nobody waits for it any more: then it comes here again.
+            // Who goes away before taking it drops it: then it comes here again.
             next.send(Self { table: Rc::clone(&self.table), key: std::mem::take(&mut self.key) });
         }
     }

@@ -96,6 +96,12 @@ impl<T> Drop for End<T> {
 }
 
 impl<T> AnswerTo<T> {
+    /// Whether somebody has the receiving end.
+    #[must_use]
+    pub fn is_awaited(&self) -> bool {
+        Rc::strong_count(&self.end.inner) > 1
+    }
+
     /// Delivers the value; nobody may be listening any more, then it is dropped.
     pub fn send(self, value: T) {
         self.end.inner.borrow_mut().value = Some(value);
