@@ -14,7 +14,7 @@
 //! turns and is over before anyone else sees the queue.
 
 use super::digests::{BodyDigests, Ends};
-use super::queue::{Bytes, Queue};
+use super::queue::{Bytes, Queue, Waiters};
 use super::simd::Kernel;
 use crate::buffer::{Buffer, BufferSlice};
 use crate::limits::{HASH_LANES_MAX, HASH_TURNS_MAX};
@@ -147,11 +147,8 @@ impl BodyHasher {
 impl Drop for BodyHasher {
     fn drop(&mut self) {
         let waiters = self.place.inner.queue.borrow_mut().close(self.place.index);
-        for (_batch, waker) in waiters {
-            waker.wake();
-        }
         // One of its rows may have been woken to lead.
-        self.place.inner.pass_lead();
+        self.place.inner.release(waiters);
     }
 }
 
@@ -186,7 +183,7 @@ impl RowHash {
         }
     }
 
-    /// Resolves when the row was hashed, or its body was given up.
+    /// Resolves when the row was hashed, or never will be: its body was given up, or a row before it.
     pub async fn hashed<R: Runtime>(&self, runtime: &R) {
         let inner = &self.place.inner;
         inner.queue.borrow_mut().hurry(self.place.index, self.batch);
@@ -216,9 +213,9 @@ impl RowHash {
 
 impl Drop for RowHash {
     fn drop(&mut self) {
+        let waiters = self.place.inner.queue.borrow_mut().forget(self.place.index, self.batch);
         // It may have been the one that was woken to lead, or was to be.
-        self.place.inner.queue.borrow_mut().forget(self.place.index, self.batch);
-        self.place.inner.pass_lead();
+        self.place.inner.release(waiters);
     }
 }
 
@@ -268,6 +265,14 @@ impl Inner {
         for waker in wakers {
             waker.wake();
         }
+    }
+
+    /// Wakes those who wait in vain, and lets somebody lead.
+    fn release(&self, waiters: Waiters) {
+        for (_batch, waker) in waiters {
+            waker.wake();
+        }
+        self.pass_lead();
     }
 
     /// Lets one of those who wait lead, if nobody does.

@@ -45,11 +45,16 @@ struct Place {
     /// Batches of which every piece was taken.
     taken: u64,
     /// Whoever waits until so many batches were taken.
-    waiters: ArrayVec<(u64, Waker), HASH_WAITERS_MAX>,
+    waiters: Waiters,
     /// Somebody waits until so many were taken.
     awaited: u64,
     is_queued: bool,
+    /// A batch that was promised never came.
+    is_broken: bool,
 }
+
+/// Whoever waits in one place, and for which batch.
+pub(super) type Waiters = ArrayVec<(u64, Waker), HASH_WAITERS_MAX>;
 
 /// A place holds pieces only of bodies under way, so there are never more than buffers.
 #[derive(Debug, Default)]
@@ -149,8 +154,13 @@ impl Queue {
 
     /// Nothing more comes of a body, and nobody wants its digests any more. Whoever waits for one of its batches has to
     /// be woken.
-    pub(super) fn close(&mut self, index: usize) -> ArrayVec<(u64, Waker), HASH_WAITERS_MAX> {
+    pub(super) fn close(&mut self, index: usize) -> Waiters {
         self.open -= 1;
+        self.end(index)
+    }
+
+    /// Nothing more of a body is hashed.
+    fn end(&mut self, index: usize) -> Waiters {
         let place = &mut self.places[index];
         place.taken = u64::MAX;
         place.pieces.clear();
@@ -166,6 +176,9 @@ impl Queue {
         let place = &mut self.places[index];
         place.promised += 1;
         let batch = place.promised;
+        if place.is_broken {
+            return batch;
+        }
         place.pieces.push_back(Piece { batch, bytes: None, ends: Ends::default(), is_last: true });
         batch
     }
@@ -220,9 +233,16 @@ impl Queue {
         }
     }
 
-    /// Whoever waited for a batch has gone.
-    pub(super) fn forget(&mut self, index: usize, batch: u64) {
-        self.places[index].waiters.retain(|(awaited, _)| *awaited != batch);
+    /// Whoever had a batch has gone. If it was not handed in, none behind it will be hashed: their waiters have to be
+    /// woken.
+    pub(super) fn forget(&mut self, index: usize, batch: u64) -> Waiters {
+        let place = &mut self.places[index];
+        place.waiters.retain(|(awaited, _)| *awaited != batch);
+        if !place.pieces.iter().any(|piece| piece.batch == batch && piece.bytes.is_none()) {
+            return Waiters::new();
+        }
+        place.is_broken = true;
+        self.end(index)
     }
 
     /// One of those who wait, to lead.
@@ -234,6 +254,7 @@ impl Queue {
     /// The body's digests and, if its last piece was in a buffer of its own, that.
     pub(super) fn collect(&mut self, index: usize) -> (Option<BodyDigests>, Option<Buffer>) {
         let place = &mut self.places[index];
+        assert!(!place.is_broken, "digests are asked for when everything that was promised came");
         assert!(place.pieces.is_empty(), "digests are asked for when everything was taken");
         (place.digests.take(), place.returned.take())
     }

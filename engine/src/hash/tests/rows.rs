@@ -145,6 +145,29 @@ fn a_row_waits_for_the_one_before_it_without_taking_the_core() {
 }
 
 #[test]
+fn a_row_that_never_comes_keeps_nobody_waiting() {
+    run(1, |runtime, lanes| async move {
+        let hasher = BodyHasher::new(&lanes, BodyDigests::new(false, false));
+        let (first, second, third) = (hasher.promise(), hasher.promise(), hasher.promise());
+        second.hand_in(slices(&runtime, &bytes(1, 9000), 4000).into_iter());
+        let (own, is_done) = (runtime.clone(), Rc::new(Cell::new(false)));
+        let done = Rc::clone(&is_done);
+        runtime.spawn(TaskQueue::Foreground, async move {
+            second.hashed(&own).await;
+            done.set(true);
+        });
+        runtime.turn().await;
+        drop(first);
+        runtime.sleep(Duration::from_millis(1)).await;
+        assert!(is_done.get());
+        // Nor does one behind it, handed in later.
+        third.hand_in(slices(&runtime, &bytes(1, 9000), 4000).into_iter());
+        third.hashed(&runtime).await;
+        assert_eq!(lanes.served(), LanesServed::default());
+    });
+}
+
+#[test]
 fn a_body_that_is_given_up_lets_its_rows_go() {
     run(1, |runtime, lanes| async move {
         let other = BodyHasher::new(&lanes, BodyDigests::new(false, false));
