@@ -169,19 +169,22 @@ impl<R: Runtime> DataWriter<R> {
             let written = self.write_hashed(&descriptor, offset, row, hash_now).await;
             row = written.row;
             drop(writing);
-            // The row before may wait for space, and the hash of this one for that row.
+            let is_written = written.failures.is_empty();
+            for (device, error) in written.failures {
+                self.view.report_failure(device, error).await;
+            }
+            if !is_written {
+                self.abandon(&descriptor).await;
+            }
+            // Last: the row before may wait for space, and the hash of this one for that row.
             if let Some(hash) = hash {
                 hash.hashed(&self.view.runtime).await;
             }
-            if written.failures.is_empty() {
+            if is_written {
                 let extents = |piece: &Range<usize>| row.extents(address, piece.start, piece.len());
                 let extents = pieces.iter().map(|piece| extents(piece).into_vec()).collect();
                 return Ok(Placed { extents, pins });
             }
-            for (device, error) in written.failures {
-                self.view.report_failure(device, error).await;
-            }
-            self.abandon(&descriptor).await;
         }
         Err(EngineError::Full)
     }
