@@ -5,6 +5,7 @@
 
 use ashlar_disk_format::chunk::header_bytes;
 use ashlar_engine::error::EngineError;
+use ashlar_engine::hash::{BodyDigests, BodyHasher, Ends, Lanes};
 use ashlar_engine::runtime::Runtime as _;
 use ashlar_engine::runtime::sim::SimRuntime;
 use ashlar_engine::types::{Condition, Etag, NamedPart, ObjectMeta, UploadInit};
@@ -95,6 +96,35 @@ async fn others_come_and_go(engines: Vec<SimEngine>, work: Work) {
 #[test]
 fn a_slow_body_holds_up_its_own_groups_only() {
     on_a_small_pool(others_come_and_go);
+}
+
+/// The client of a body stalls behind its first row, while another body keeps its lanes from being full.
+async fn a_stalled_body(engines: Vec<SimEngine>, work: Work) {
+    let engine = &engines[0];
+    work.bucket(engine).await;
+    let arena = engine.runtime().arena();
+    let (lanes, digests) = (Lanes::new(), || BodyDigests::new(false, false));
+    let _absent = BodyHasher::new(&lanes, digests());
+    let free = arena.available();
+    let mut writer = engine.begin_body(Some(SLOW.length)).unwrap();
+    assert!(writer.hash_with(&lanes, digests()).is_none());
+    // Two whole rows of two chunks, and a byte of the third.
+    let row = 2 * ((256 << 10) - header_bytes(3)) as u64;
+    write(&mut writer, SLOW, 0..2 * row + 1).await;
+    engine.runtime().sleep(Duration::from_secs(1)).await;
+    assert_eq!(arena.available(), free - 3 * (256 << 10), "it holds the row that it fills, and no other");
+    write(&mut writer, SLOW, 2 * row + 1..SLOW.length).await;
+    let (body, digests) = writer.finish_hashed().await.unwrap();
+    let mut digests = digests.unwrap();
+    digests.take_alone(b"", Ends { body: true, chunk: false });
+    assert_eq!(digests.md5(), SLOW.md5());
+    publish(engine, &work, b"slow", body).await;
+    assert_stored(engine, &work, b"slow", SLOW).await;
+}
+
+#[test]
+fn a_stalled_body_holds_no_memory_but_of_the_row_it_fills() {
+    on_a_small_pool(a_stalled_body);
 }
 
 /// A body of more extents than a record holds, whose last row ends with its group: the page of its extents comes to lie

@@ -1,8 +1,8 @@
 //! DMA memory: one region per core, cut by a buddy arena into owned buffers.
 //!
 //! Invariants: nobody writes to a [`Buffer`] but its owner, and that only while nobody else reads it; it goes back
-//! to the arena it came from when the last who uses it lets go, on whichever core that happens; an arena never grows, so exhaustion is waiting
-//! (admission control), never `malloc`.
+//! to the arena it came from when the last who uses it lets go, on whichever core that happens; an arena never
+//! grows, so exhaustion is waiting (admission control), never `malloc`.
 
 mod arena;
 mod block;

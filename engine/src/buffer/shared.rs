@@ -104,6 +104,7 @@ mod tests {
         let again = SharedBuffer::from(arena.try_take(4096).unwrap());
         assert!(!again.is_shared(), "its count begins anew");
     }
+
     #[test]
     #[should_panic(expected = "nobody writes where others read")]
     fn an_owner_does_not_write_while_others_read() {

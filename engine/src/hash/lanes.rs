@@ -153,7 +153,7 @@ impl Drop for BodyHasher {
 }
 
 impl RowHash {
-    /// Hands the row's bytes in, in order. They must not be none.
+    /// Hands the row's bytes in, in order. They must not be none. Once they were hashed this does nothing.
     pub fn hand_in(&self, bytes: impl Iterator<Item = BufferSlice>) {
         self.keep(bytes.map(Bytes::Shared), Ends::default());
     }

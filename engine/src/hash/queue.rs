@@ -187,9 +187,10 @@ impl Queue {
     pub(super) fn keep(&mut self, index: usize, batch: u64, bytes: impl Iterator<Item = Bytes>, ends: Ends) {
         let place = &mut self.places[index];
         let Some(at) = place.pieces.iter().position(|piece| piece.batch == batch) else {
-            assert!(self.is_taken(index, batch), "a batch is promised before it is kept, and kept once");
+            assert!(self.is_taken(index, batch), "a batch is promised before it is kept");
             return;
         };
+        assert!(place.pieces[at].bytes.is_none(), "a batch is kept once, as long as it was not taken");
         let mut end = at;
         for bytes in bytes {
             let piece = Piece { batch, bytes: Some(bytes), ends, is_last: false };

@@ -149,14 +149,17 @@ impl<R: Runtime> DataWriter<R> {
         hash: Option<&RowHash>,
     ) -> Appended {
         let mut row = row;
-        let mut is_handed_in = false;
         for _attempt in 0..OPEN_ATTEMPTS_MAX {
             let height = row.geometry().height;
             let room = &self.view.room;
             let (descriptor, offset) =
                 room.insist(&self.view.runtime, patience, async || self.claim(height).await).await?;
             if descriptor.shape != row.geometry().shape {
-                return self.append_recut(row, pieces, patience, hash.filter(|_| !is_handed_in)).await;
+                if let Some(hash) = hash {
+                    hash.hand_in(row.payload());
+                    hash.hashed(&self.view.runtime).await;
+                }
+                return self.append_recut(row, pieces, patience).await;
             }
             // From here on nothing is waited for but devices.
             let writing = self.view.writes.enter();
@@ -165,8 +168,7 @@ impl<R: Runtime> DataWriter<R> {
             let address =
                 RowAddress { group: descriptor.group, generation: descriptor.generation, row: offset };
             row.seal(&self.identity(address));
-            let hash_now = hash.filter(|_| !std::mem::replace(&mut is_handed_in, true));
-            let written = self.write_hashed(&descriptor, offset, row, hash_now).await;
+            let written = self.write_hashed(&descriptor, offset, row, hash).await;
             row = written.row;
             drop(writing);
             let is_written = written.failures.is_empty();
@@ -220,17 +222,7 @@ impl<R: Runtime> DataWriter<R> {
 
     /// The row was cut for another shape (a device left meanwhile): copies its pieces into rows of
     /// the shape that is open now. Rare, so the copy is fine.
-    async fn append_recut(
-        self: &Rc<Self>,
-        row: RowBuffer,
-        pieces: &Pieces,
-        patience: Patience,
-        hash: Option<&RowHash>,
-    ) -> Appended {
-        if let Some(hash) = hash {
-            hash.hand_in(row.payload());
-            hash.hashed(&self.view.runtime).await;
-        }
+    async fn append_recut(self: &Rc<Self>, row: RowBuffer, pieces: &Pieces, patience: Patience) -> Appended {
         let mut all = Vec::with_capacity(pieces.len());
         let mut pins = PinSet::default();
         for piece in pieces {

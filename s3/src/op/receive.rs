@@ -1,5 +1,5 @@
-//! Bodies on their way in: every payload byte is received once, hashed once while it is hot, and lies where the
-//! engine writes it from. Nothing is published here, so a wrong body leaves nothing behind.
+//! Bodies on their way in: every payload byte is received once, hashed once, and lies where the engine writes it
+//! from. Nothing is published here, so a wrong body leaves nothing behind.
 //!
 //! Payload is hashed in the buffers that go to the devices, beside the payload of other connections: by the engine,
 //! while it writes them ([`BodyWriter::hash_with`]). Where a hash is due before that, for each chunk that is signed, or
