@@ -8,7 +8,7 @@ use ashlar_tools::client::Credentials;
 use ashlar_tools::output::format_size;
 
 /// Scenarios that are not operations in turns: which figures are shown, and what they are called.
-const TABLES: [(&str, &[(&str, &str)]); 10] = [
+const TABLES: [(&str, &[(&str, &str)]); 11] = [
     ("cold", &[("cpu_us_per_operation", "CPU µs/op"), ("per_second", "op/s"), ("p99_us", "p99 µs")]),
     (
         "throughput",
@@ -45,6 +45,16 @@ const TABLES: [(&str, &[(&str, &str)]); 10] = [
             ("milliseconds_to_first_answer", "ms to the first answer"),
             ("cpu_milliseconds", "CPU ms"),
             ("read_mib", "MiB read"),
+        ],
+    ),
+    (
+        "rebuild",
+        &[
+            ("rebuilt_megabytes", "MB rebuilt"),
+            ("megabytes_per_second", "MB/s"),
+            ("cpu_s_per_gigabyte", "CPU s/GB"),
+            ("per_second", "op/s"),
+            ("p99_us", "p99 µs"),
         ],
     ),
     (

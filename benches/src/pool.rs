@@ -42,6 +42,8 @@ pub struct Pool {
     setting: Setting,
     folder: PathBuf,
     devices: Vec<PathBuf>,
+    /// Devices made so far.
+    made: usize,
     /// Of the devices those that must be detached in the end: none, if they are files.
     loops: Vec<LoopDevice>,
 }
@@ -60,7 +62,13 @@ impl Pool {
     ) -> Result<Self, ProcessError> {
         fs::create_dir_all(folder.parent().unwrap_or(folder)).map_err(io_error(folder))?;
         fs::create_dir(folder).map_err(io_error(folder))?;
-        let mut pool = Self { setting, folder: folder.to_path_buf(), devices: Vec::new(), loops: Vec::new() };
+        let mut pool = Self {
+            setting,
+            folder: folder.to_path_buf(),
+            devices: Vec::new(),
+            made: DEVICES,
+            loops: Vec::new(),
+        };
         let ashlar = pool.setting.ashlar.clone();
         let size = device_bytes.to_string();
         for index in 0..DEVICES {
@@ -69,9 +77,8 @@ impl Pool {
                 Kind::Files => pool.devices.push(file),
                 Kind::Loops(named) => {
                     let named = named.get(index).map(PathBuf::as_path);
-                    let device = LoopDevice::make(&file, device_bytes, named)?;
-                    pool.devices.push(device.path().to_path_buf());
-                    pool.loops.push(device);
+                    let device = pool.make_loop(&file, device_bytes, named)?;
+                    pool.devices.push(device);
                 }
             }
         }
@@ -100,9 +107,63 @@ impl Pool {
         self.serve_with(self.devices.get(1..).unwrap_or_default())
     }
 
+    /// Serves it, and has it rebuild at once what lies on devices that are not there.
+    ///
+    /// # Errors
+    ///
+    /// When it does not start.
+    pub fn serve_rebuilding(&self) -> Result<(Server, Duration), ProcessError> {
+        self.serve_from(format!("rebuild_after = \"0s\"\n{}", config_text(&self.setting, &self.devices)))
+    }
+
+    /// Takes a new device of `bytes` into the pool, and the first one away for good. Returns the new one.
+    ///
+    /// # Errors
+    ///
+    /// When the device cannot be made or is not taken in.
+    pub fn replace_first(&mut self, bytes: u64) -> Result<PathBuf, ProcessError> {
+        let file = self.folder.join(format!("device-{}.img", self.made));
+        self.made += 1;
+        let is_file = self.loops.is_empty();
+        let new = if is_file { file } else { self.make_loop(&file, bytes, None)? };
+        let size = bytes.to_string();
+        let added = new.display().to_string();
+        let mut arguments = vec!["pool", "add", "--new", &added, "--file-size", &size];
+        let devices: Vec<_> = self.devices.iter().map(|device| device.display().to_string()).collect();
+        arguments.extend(devices.iter().map(String::as_str));
+        run(&self.setting.ashlar, &arguments)?;
+        self.devices.remove(0);
+        if !is_file {
+            self.loops.remove(0);
+        }
+        self.devices.push(new.clone());
+        Ok(new)
+    }
+
+    /// No group lacks a member, by the last checkpoint.
+    ///
+    /// # Errors
+    ///
+    /// When the pool does not say.
+    pub fn is_whole(&self) -> Result<bool, ProcessError> {
+        let said = self.ask_status()?;
+        let mut lines = said.lines().filter_map(|line| line.strip_prefix("redundancy"));
+        Ok(lines.all(|line| line.contains(" with 0 of ")))
+    }
+
+    fn make_loop(&mut self, file: &Path, bytes: u64, named: Option<&Path>) -> Result<PathBuf, ProcessError> {
+        let device = LoopDevice::make(file, bytes, named)?;
+        let path = device.path().to_path_buf();
+        self.loops.push(device);
+        Ok(path)
+    }
+
     fn serve_with(&self, devices: &[PathBuf]) -> Result<(Server, Duration), ProcessError> {
+        self.serve_from(config_text(&self.setting, devices))
+    }
+
+    fn serve_from(&self, text: String) -> Result<(Server, Duration), ProcessError> {
         let config = self.folder.join("server.toml");
-        let text = config_text(&self.setting, devices);
         fs::write(&config, text).map_err(io_error(&config))?;
         let path = config.display().to_string();
         let arguments = ["serve", "--config", path.as_str()];
@@ -143,12 +204,16 @@ impl Pool {
     ///
     /// When it fails.
     pub fn status(&self, name: &str) -> Result<String, ProcessError> {
+        let said = self.ask_status()?;
+        let line = said.lines().find_map(|line| line.strip_prefix(name));
+        Ok(line.unwrap_or_default().trim().to_owned())
+    }
+
+    fn ask_status(&self) -> Result<String, ProcessError> {
         let devices: Vec<_> = self.devices.iter().map(|device| device.display().to_string()).collect();
         let mut arguments = vec!["pool", "status"];
         arguments.extend(devices.iter().map(String::as_str));
-        let said = run(&self.setting.ashlar, &arguments)?;
-        let line = said.lines().find_map(|line| line.strip_prefix(name));
-        Ok(line.unwrap_or_default().trim().to_owned())
+        run(&self.setting.ashlar, &arguments)
     }
 }
 

@@ -56,9 +56,14 @@ pub enum DeviceState {
         /// The first mount without it.
         since: Epoch,
     },
-    /// It failed a write or a flush in that mount: nothing on it is believed until it is rebuilt.
+    /// It failed a write or a flush in that mount, and was not written to any more.
     Failed {
         /// The mount in which it failed.
+        since: Epoch,
+    },
+    /// It is out of service, and no group of the checkpoint has a member on it: nobody misses it.
+    Vacant {
+        /// The mount whose checkpoint was the first that names nothing on it.
         since: Epoch,
     },
 }
@@ -269,6 +274,7 @@ fn write_device(entry: &DeviceEntry, writer: &mut Writer<'_>) {
         DeviceState::Present => (1, 0),
         DeviceState::Absent { since } => (2, since.0),
         DeviceState::Failed { since } => (3, since.0),
+        DeviceState::Vacant { since } => (4, since.0),
     };
     writer.put(&entry.id.0);
     writer.u64(entry.bytes);
@@ -293,6 +299,7 @@ fn read_device(reader: &mut Reader<'_>) -> Result<DeviceEntry, DecodeError> {
         }
         2 => DeviceState::Absent { since },
         3 => DeviceState::Failed { since },
+        4 => DeviceState::Vacant { since },
         other => {
             let found = u64::from(other);
             return Err(DecodeError::Unknown { structure, field: Field::DeviceState, found });

@@ -19,8 +19,8 @@ mod tests {
     use ashlar_disk_format::record::{Record, RecordReader};
     use ashlar_disk_format::run_manifest::RunManifest;
     use ashlar_disk_format::segment::SegmentHeader;
-    use ashlar_disk_format::superblock::Superblock;
-    use ashlar_disk_format::units::VirtualShard;
+    use ashlar_disk_format::superblock::{DeviceState, Superblock};
+    use ashlar_disk_format::units::{Epoch, VirtualShard};
     use ashlar_disk_format::value;
     use std::path::PathBuf;
 
@@ -46,6 +46,17 @@ mod tests {
         assert_eq!(part_page::decode(&stored("part_page")), Ok(f::part_infos()));
         assert_eq!(ExtentPage::decode(&stored("extent_page")), Ok(f::extent_page()));
         assert_eq!(Extent::list_decode(&stored("extent_list")), Ok(vec![f::extent(448), f::long_extent()]));
+    }
+
+    #[test]
+    fn a_vacant_device_reads_back() {
+        let mut superblock = f::superblock();
+        superblock.devices[2].state = DeviceState::Vacant { since: Epoch(3) };
+        let slot = superblock.encode(2);
+        assert_eq!(Superblock::decode_copy(&slot), Ok((superblock, 2)));
+        // State and epoch of the third device.
+        let entry = 128 + 2 * 32;
+        assert_eq!(slot[entry + 26..entry + 32], [4, 0, 3, 0, 0, 0]);
     }
 
     #[test]

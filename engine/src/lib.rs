@@ -29,4 +29,6 @@ pub mod sync;
 mod number;
 
 pub use api::{Body, BodyWriter, DeviceStatus, Engine, EngineStatus, Object, ObjectPart, ObjectReader};
-pub use lifecycle::{CleaningStatus, EngineMesh, EngineOptions, StartError, StartReport, Survey, survey};
+pub use lifecycle::{
+    CleaningStatus, EngineMesh, EngineOptions, RebuildStatus, StartError, StartReport, Survey, survey,
+};

@@ -97,6 +97,21 @@ pub(crate) const CLEAN_PAUSE_MAX: Duration = Duration::from_millis(500);
 pub(crate) const CLEAN_SET_ASIDE: Duration = Duration::from_secs(60);
 /// How long the cleaner waits for the space of emptied groups before it looks again.
 pub(crate) const CLEAN_RECLAIM_WAIT: Duration = Duration::from_secs(1);
+/// How long a device may be out of service before its part of the groups is rebuilt on others, unless the operator
+/// says otherwise: most come back, after a restart or with a cable.
+pub(crate) const REBUILD_AFTER: Duration = Duration::from_secs(600);
+/// The same for groups that survive no further loss, if that is shorter.
+pub(crate) const REBUILD_AFTER_URGENT: Duration = Duration::from_secs(60);
+/// Pause before what could not be rebuilt is tried again.
+pub(crate) const REBUILD_RETRY: Duration = Duration::from_secs(60);
+/// Rows of one group that a core rebuilds at a time: each holds the buffers of a row.
+pub(crate) const REBUILD_ROWS: usize = 4;
+/// How often a rebuilt chunk is written until it is found where it was written to.
+pub(crate) const REBUILD_WRITES_MAX: usize = 3;
+/// Members that each core rebuilds before a checkpoint makes them count.
+pub(crate) const REBUILD_JOBS: usize = 16;
+/// Longest pause behind some rows while their group survives a further loss: as long as they took.
+pub(crate) const REBUILD_PAUSE_MAX: Duration = Duration::from_millis(500);
 /// How long a body waits at the door for space that is being made.
 pub(crate) const SPACE_WAIT: Duration = Duration::from_secs(10);
 /// Extents read ahead of the sender by one reader.

@@ -3,7 +3,7 @@
 //! A `Rig` outlives its boots, as hardware does: each `Rig::boot` is one life of the process.
 
 use ashlar_disk_format::code::CodeShape;
-use ashlar_engine::pool::{CreateOptions, create_pool};
+use ashlar_engine::pool::{CreateOptions, add_devices, create_pool};
 use ashlar_engine::runtime::Runtime as _;
 use ashlar_engine::runtime::sim::{CutAt, Loss, Outcome, Sim, SimConfig, SimDisk, SimRuntime};
 use ashlar_engine::sync::Event;
@@ -117,6 +117,26 @@ impl Rig {
     pub fn flash(shape: &str, count: usize, bytes: u64) -> Self {
         let disks = (0..count).map(|number| SimDisk::flash(&format!("d{number}"), bytes)).collect();
         Self::new(shape, disks)
+    }
+
+    /// Takes another disk into the pool.
+    ///
+    /// # Panics
+    /// When it is not taken in.
+    pub fn add(&mut self, disk: SimDisk) {
+        self.disks.push(disk);
+        let sim = Sim::new(self.config(&Boot { cores: 1, ..Boot::default() }));
+        let made = Rc::new(RefCell::new(None));
+        let new = self.disks.len() - 1;
+        let outcome = sim.run(|runtime| {
+            let made = Rc::clone(&made);
+            async move {
+                *made.borrow_mut() = Some(add_devices(&runtime, &[new]).await);
+            }
+        });
+        outcome.assert_finished();
+        let made = made.borrow_mut().take();
+        assert!(matches!(made, Some(Ok(_))), "{made:?}");
     }
 
     /// The pool's code.

@@ -8,6 +8,7 @@ mod lost_log;
 mod memory;
 mod model_conformance;
 mod promises;
+mod rebuilding;
 mod scrub_repair;
 #[cfg(test)]
 mod server;

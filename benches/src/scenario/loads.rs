@@ -57,6 +57,7 @@ fn cells(scenario: Scenario, sizes: &[u64]) -> Vec<Cell> {
         | Scenario::Space
         | Scenario::Fairness
         | Scenario::Recovery
+        | Scenario::Rebuild
         | Scenario::Memory
         | Scenario::Idle
         | Scenario::Cleaning => Vec::new(),

@@ -9,6 +9,7 @@ mod context;
 mod fairness;
 mod loads;
 mod reading;
+mod rebuild;
 mod recovery;
 mod space;
 mod stream;
@@ -42,6 +43,8 @@ pub enum Scenario {
     Space,
     /// Small reads beside large ones.
     Fairness,
+    /// A device that is lost for good.
+    Rebuild,
     /// The start after a kill.
     Recovery,
     /// Memory before, in and after a load.
@@ -54,7 +57,7 @@ pub enum Scenario {
 
 impl Scenario {
     /// All of them, in the order in which they run.
-    pub const ALL: [Self; 14] = [
+    pub const ALL: [Self; 15] = [
         Self::Put,
         Self::Get,
         Self::Mixed,
@@ -66,6 +69,7 @@ impl Scenario {
         Self::Space,
         Self::Fairness,
         Self::Recovery,
+        Self::Rebuild,
         Self::Memory,
         Self::Idle,
         Self::Cleaning,
@@ -86,6 +90,7 @@ impl Scenario {
             Self::Space => "space",
             Self::Fairness => "fairness",
             Self::Recovery => "recovery",
+            Self::Rebuild => "rebuild",
             Self::Memory => "memory",
             Self::Idle => "idle",
             Self::Cleaning => "cleaning",
@@ -107,6 +112,7 @@ impl Scenario {
             Self::Space => "bytes and writes to devices per byte and object stored",
             Self::Fairness => "latency of 4 KiB GETs alone and beside eight GETs of 1 GiB",
             Self::Recovery => "kill -9 under small PUTs, then time, bytes and CPU of the start",
+            Self::Rebuild => "a new device takes what a lost one had: MB/s, CPU, and GETs beside it",
             Self::Memory => "resident memory at the start, after a load, and at most",
             Self::Idle => "CPU time of an idle server",
             Self::Cleaning => "overwrites at random in a pool that is 80 % full",
@@ -130,6 +136,7 @@ impl Scenario {
             Self::Space => space::run(context),
             Self::Fairness => fairness::run(context),
             Self::Recovery => recovery::run(context),
+            Self::Rebuild => rebuild::run(context),
             Self::Memory => alone::memory(context),
             Self::Idle => alone::idle(context),
             Self::Cleaning => cleaning::run(context),

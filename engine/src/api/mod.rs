@@ -111,6 +111,15 @@ impl<R: Runtime> Engine<R> {
         }
     }
 
+    /// Rebuilds what lies on devices out of service now, as far as there are others for it (core 0; elsewhere nothing
+    /// happens). The engine does so by itself when they have been away for a while.
+    pub async fn rebuild(&self) {
+        let coordinator = self.node.coordinator.borrow().clone();
+        if let Some(coordinator) = coordinator {
+            coordinator.rebuild_now().await;
+        }
+    }
+
     fn enter(&self) -> Result<OpGuard, EngineError> {
         self.shard.enter()
     }

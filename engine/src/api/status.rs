@@ -1,7 +1,7 @@
 //! What the engine knows of itself.
 
 use super::Engine;
-use crate::lifecycle::CleaningStatus;
+use crate::lifecycle::{CleaningStatus, RebuildStatus};
 use crate::pool::data_bytes;
 use crate::runtime::{DeviceError, Runtime};
 use ashlar_disk_format::code::CodeShape;
@@ -47,6 +47,8 @@ pub struct EngineStatus {
     pub repaired: u64,
     /// Moving live data out of partly dead groups.
     pub cleaning: CleaningStatus,
+    /// Rebuilding what lay on devices out of service.
+    pub rebuilding: RebuildStatus,
 }
 
 impl<R: Runtime> Engine<R> {
@@ -66,23 +68,12 @@ impl<R: Runtime> Engine<R> {
                 failure: failures.iter().find(|(index, _)| *index == entry.index).map(|(_, error)| *error),
             })
             .collect();
-        let out: Vec<DeviceIndex> =
-            devices.iter().filter(|device| !device.in_service).map(|device| device.index).collect();
-        let mut redundancy = vec![0; usize::from(superblock.shape.m) + 1];
-        let mut live_bytes = 0;
-        for group in coordinator.owner.groups() {
-            live_bytes += group.live;
-            let lost = group.descriptor.members.iter().filter(|member| out.contains(&member.device)).count();
-            if redundancy.len() <= lost {
-                redundancy.resize(lost + 1, 0);
-            }
-            redundancy[lost] += 1;
-        }
+        let live_bytes = coordinator.owner.groups().iter().map(|group| group.live).sum();
         let (free, all) = coordinator.owner.room();
         Some(EngineStatus {
             shape: superblock.shape,
             devices,
-            redundancy,
+            redundancy: coordinator.owner.redundancy(),
             capacity_bytes: data_bytes(all, superblock.shape, superblock.segment_bytes),
             free_bytes: data_bytes(free, superblock.shape, superblock.segment_bytes),
             live_bytes,
@@ -91,6 +82,7 @@ impl<R: Runtime> Engine<R> {
             damaged_runs: coordinator.damaged_runs.get(),
             repaired: self.shard.view.repaired(),
             cleaning: coordinator.cleaning(),
+            rebuilding: coordinator.rebuilding(),
         })
     }
 }

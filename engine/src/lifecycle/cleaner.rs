@@ -155,7 +155,7 @@ impl<R: Runtime> Coordinator<R> {
         });
     }
 
-    fn is_closing(&self) -> bool {
+    pub(super) fn is_closing(&self) -> bool {
         self.shard().is_ok_and(|shard| shard.closing.get())
     }
 
@@ -235,12 +235,18 @@ impl<R: Runtime> Coordinator<R> {
     pub(crate) async fn clean_now(self: &Rc<Self>) -> Result<(), EngineError> {
         self.checkpoint(false).await?;
         let victims = self.victims(self.owner.space(), u64::from(u32::MAX)).await;
-        if !victims.is_empty() {
-            self.pass(victims).await;
-            self.cleaner.count(|status| status.is_active = false);
-            self.tell_room();
-        }
+        self.empty(victims).await;
         Ok(())
+    }
+
+    /// Empties these groups once.
+    pub(super) async fn empty(self: &Rc<Self>, victims: Vec<GroupId>) {
+        if victims.is_empty() {
+            return;
+        }
+        self.pass(victims).await;
+        self.cleaner.count(|status| status.is_active = false);
+        self.tell_room();
     }
 
     /// Empties these groups, and has it counted.

@@ -2,6 +2,7 @@
 
 use super::cleaner::Cleaner;
 use super::node::Node;
+use super::rebuilder::Rebuilder;
 use crate::error::EngineError;
 use crate::pool::{Level, PoolOwner, PoolReply, PoolRequest, PoolView, Room, write_superblocks};
 use crate::rows::write_blob;
@@ -12,7 +13,7 @@ use ashlar_disk_format::checkpoint::{Checkpoint, ShardManifest};
 use ashlar_disk_format::constants::CHECKPOINT_GROUPS_MAX;
 use ashlar_disk_format::extent::Extent;
 use ashlar_disk_format::group::GroupDescriptor;
-use ashlar_disk_format::superblock::Superblock;
+use ashlar_disk_format::superblock::{DeviceState, Superblock};
 use ashlar_disk_format::units::{DeviceIndex, GroupId, RowOffset};
 use futures_util::future::join_all;
 use std::cell::{Cell, RefCell};
@@ -34,6 +35,7 @@ pub(crate) struct Coordinator<R: Runtime> {
     pub(super) view: Rc<PoolView<R>>,
     pub(crate) owner: PoolOwner,
     pub(super) cleaner: Cleaner,
+    pub(super) rebuilder: Rebuilder,
     due: Event,
     is_due: Cell<bool>,
     one_at_a_time: Limit,
@@ -75,6 +77,7 @@ impl<R: Runtime> Coordinator<R> {
             view,
             owner,
             cleaner: Cleaner::new(),
+            rebuilder: Rebuilder::new(node.options.rebuild_after),
             due: Event::new(),
             is_due: Cell::new(false),
             one_at_a_time: Limit::new(1),
@@ -95,6 +98,7 @@ impl<R: Runtime> Coordinator<R> {
     /// Makes checkpoints when they are due, and space when it is short, for the life of the process.
     pub(crate) fn run(self: &Rc<Self>) {
         self.run_cleaner();
+        self.run_rebuilder();
         let coordinator = Rc::clone(self);
         self.view.runtime.spawn_vital(TaskQueue::Background, "the coordinator", async move {
             loop {
@@ -152,6 +156,7 @@ impl<R: Runtime> Coordinator<R> {
         self.everywhere(|| Request::Fence(device)).await?;
         let failures = self.write_superblocks(|_| ()).await?;
         self.ask_for_checkpoint();
+        self.rebuilder.call();
         for (device, error) in failures {
             if self.owner.fail(device) {
                 self.failures.borrow_mut().push((device, error));
@@ -218,9 +223,13 @@ impl<R: Runtime> Coordinator<R> {
         self.checkpointed.get()
     }
 
+    pub(super) fn node(&self) -> Result<Rc<Node<R>>, EngineError> {
+        self.node.upgrade().ok_or(EngineError::Closing)
+    }
+
     /// The shard of this core.
     pub(super) fn shard(&self) -> Result<Rc<Shard<R>>, EngineError> {
-        self.node.upgrade().ok_or(EngineError::Closing)?.shard()
+        self.node()?.shard()
     }
 
     /// Asks every core the same, all at once.
@@ -228,7 +237,7 @@ impl<R: Runtime> Coordinator<R> {
         self: &Rc<Self>,
         request: impl Fn() -> Request,
     ) -> Result<Vec<Reply>, EngineError> {
-        let Some(node) = self.node.upgrade() else { return Err(EngineError::Closing) };
+        let node = self.node()?;
         let calls = (0..node.runtime.cores()).map(|core| node.ask(CoreId(core), request()));
         join_all(calls).await.into_iter().collect()
     }
@@ -293,6 +302,7 @@ impl<R: Runtime> Coordinator<R> {
             superblock.checkpoint_groups = groups;
             superblock.cores = cores;
             superblock.clean = clean;
+            mark_vacant(superblock, &checkpoint);
         };
         let failures = self.write_superblocks(change).await?;
         for (device, error) in failures {
@@ -424,5 +434,16 @@ impl<R: Runtime> Coordinator<R> {
         }
         self.owner.take_back(&free);
         Ok(free.len())
+    }
+}
+
+/// Nobody misses a device that is out of service when the checkpoint names nothing on it.
+fn mark_vacant(superblock: &mut Superblock, checkpoint: &Checkpoint) {
+    let members = checkpoint.groups.iter().flat_map(|group| &group.descriptor.members);
+    let named: BTreeSet<DeviceIndex> = members.map(|member| member.device).collect();
+    for entry in superblock.devices.iter_mut().filter(|entry| !named.contains(&entry.index)) {
+        if let DeviceState::Absent { .. } | DeviceState::Failed { .. } = entry.state {
+            entry.state = DeviceState::Vacant { since: checkpoint.epoch };
+        }
     }
 }

@@ -13,6 +13,7 @@ mod cleaner;
 mod coordinator;
 mod node;
 mod open;
+mod rebuilder;
 mod restore;
 mod search_plan;
 mod start;
@@ -21,6 +22,7 @@ mod young;
 
 pub use cleaner::CleaningStatus;
 pub(crate) use node::Node;
+pub use rebuilder::RebuildStatus;
 pub(crate) use start::start;
 pub use start::{EngineMesh, EngineOptions, StartError, StartReport};
 pub use survey::{Survey, survey};

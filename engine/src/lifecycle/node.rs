@@ -5,6 +5,7 @@ use super::start::EngineOptions;
 use crate::error::EngineError;
 use crate::mesh::Post;
 use crate::pool::{PoolLink, PoolReply, PoolRequest, PoolView};
+use crate::rows::rebuild_member;
 use crate::runtime::{CoreId, Device, Runtime, TaskQueue};
 use crate::shard::{
     Reply, Request, Shard, ShardSeed, ask_about_references, run_committer, send_unreferences,
@@ -26,7 +27,7 @@ pub(crate) enum Stage {
 /// A core of the engine.
 pub(crate) struct Node<R: Runtime> {
     pub(crate) runtime: R,
-    options: EngineOptions,
+    pub(super) options: EngineOptions,
     pub(crate) post: Rc<Post<R, Request, Reply>>,
     pub(crate) shard: RefCell<Option<Rc<Shard<R>>>>,
     pub(crate) coordinator: RefCell<Option<Rc<Coordinator<R>>>>,
@@ -182,6 +183,16 @@ impl<R: Runtime> Node<R> {
         }
     }
 
+    /// Long work, in a task that leaves the core to requests.
+    async fn in_background<T: 'static>(
+        &self,
+        work: impl Future<Output = Result<T, EngineError>> + 'static,
+    ) -> Result<T, EngineError> {
+        let (to, done) = answer();
+        self.runtime.spawn(TaskQueue::Background, async move { to.send(work.await) });
+        done.await.unwrap_or(Err(EngineError::Panicked))
+    }
+
     #[expect(
         clippy::wildcard_enum_match_arm,
         reason = "the rest are operations, whose own match is exhaustive"
@@ -231,12 +242,16 @@ impl<R: Runtime> Node<R> {
                 Ok(Reply::Done)
             }
             Request::Clean(call) => {
-                let (to, cleaned) = answer();
-                self.runtime.spawn(TaskQueue::Background, async move {
-                    to.send(shard.clean(*call).await);
-                });
-                let report = cleaned.await.unwrap_or(Err(EngineError::Panicked))?;
+                let report = self.in_background(async move { shard.clean(*call).await }).await?;
                 Ok(Reply::Cleaned(Box::new(report)))
+            }
+            Request::LeaveLost => {
+                shard.leave_lost().await?;
+                Ok(Reply::Done)
+            }
+            Request::Rebuild(job) => {
+                let rebuilt = self.in_background(async move { rebuild_member(&shard.view, &job).await });
+                Ok(Reply::Rebuilt(rebuilt.await?))
             }
             Request::Close => {
                 shard.closing.set(true);
@@ -298,6 +313,8 @@ async fn operate<R: Runtime>(shard: &Rc<Shard<R>>, request: Request) -> Result<R
         | Request::Fence(_)
         | Request::Room(_)
         | Request::Clean(_)
+        | Request::LeaveLost
+        | Request::Rebuild(_)
         | Request::Close
         | Request::Stop => unreachable!("handled by the node before it asks the shard"),
     }

@@ -102,9 +102,10 @@ fn raised(identified: &Identified, epoch: Epoch) -> Superblock {
     superblock.epoch = epoch;
     superblock.clean = false;
     for entry in &mut superblock.devices {
-        let absent = identified.missing.contains(&entry.index);
+        let absent = !identified.present.iter().any(|(index, _)| *index == entry.index);
         entry.state = match (&entry.state, absent) {
             (DeviceState::Absent { since }, true) => DeviceState::Absent { since: *since },
+            (DeviceState::Vacant { since }, true) => DeviceState::Vacant { since: *since },
             (DeviceState::Present | DeviceState::Failed { .. }, true) => DeviceState::Absent { since: epoch },
             (_, false) => DeviceState::Present,
         };

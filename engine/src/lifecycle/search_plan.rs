@@ -1,7 +1,7 @@
 //! Where groups may lie that were opened behind a checkpoint. Pure: the checkpoint in, segments to look at out.
 //!
 //! A group takes the first free segment of a device that was written before, else the first that was not
-//! (`pool/owner.rs`). Of the segments that the checkpoint does not name, those taken since are therefore the
+//! (`pool/owner/mod.rs`). Of the segments that the checkpoint does not name, those taken since are therefore the
 //! first ones of their kind: the search ends behind the last of them. Groups that are dead in the checkpoint
 //! came back at some moment since, or not: all their segments are looked at.
 

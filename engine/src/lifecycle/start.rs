@@ -3,7 +3,7 @@
 use super::node::{Node, Stage};
 use super::open::open_pool;
 use crate::error::EngineError;
-use crate::limits::{CACHE_BYTES, CHECKPOINT_MEMTABLE_BYTES};
+use crate::limits::{CACHE_BYTES, CHECKPOINT_MEMTABLE_BYTES, REBUILD_AFTER};
 use crate::mesh::{Mesh, Post};
 use crate::pool::{DeviceReport, IdentifyError};
 use crate::runtime::{CoreId, Runtime};
@@ -12,6 +12,7 @@ use ashlar_disk_format::code::CodeShape;
 use ashlar_disk_format::units::DeviceIndex;
 use std::rc::Rc;
 use std::sync::Arc;
+use std::time::Duration;
 
 /// What was found when the pool was opened.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -94,11 +95,18 @@ pub struct EngineOptions {
     pub memtable_bytes: usize,
     /// Bytes of cached index pages and small bodies.
     pub cache_bytes: usize,
+    /// How long a device may be out of service before its part of the groups is rebuilt on others; of groups that
+    /// survive no further loss a minute at most.
+    pub rebuild_after: Duration,
 }
 
 impl Default for EngineOptions {
     fn default() -> Self {
-        Self { memtable_bytes: CHECKPOINT_MEMTABLE_BYTES, cache_bytes: CACHE_BYTES }
+        Self {
+            memtable_bytes: CHECKPOINT_MEMTABLE_BYTES,
+            cache_bytes: CACHE_BYTES,
+            rebuild_after: REBUILD_AFTER,
+        }
     }
 }
 

@@ -7,6 +7,7 @@ use crate::pool::{Identified, PoolFacts, PoolView, data_bytes, identify};
 use crate::runtime::{Device, Runtime};
 use ashlar_disk_format::checkpoint::Checkpoint;
 use ashlar_disk_format::layout::DeviceLayout;
+use ashlar_disk_format::superblock::DeviceEntry;
 use ashlar_disk_format::units::DeviceIndex;
 use std::rc::Rc;
 
@@ -56,6 +57,7 @@ pub async fn survey<R: Runtime>(runtime: &R) -> Result<Survey, StartError> {
     let segments: u64 = superblock
         .devices
         .iter()
+        .filter(|entry| is_member(entry, &identified))
         .filter_map(|entry| DeviceLayout::new(entry.bytes, facts.segment_bytes).ok())
         .map(|layout| u64::from(layout.segment_count()))
         .sum();
@@ -75,6 +77,12 @@ pub async fn survey<R: Runtime>(runtime: &R) -> Result<Survey, StartError> {
         groups_max: groups,
         identified,
     })
+}
+
+/// A vacant device that is not there is none any more.
+fn is_member(entry: &DeviceEntry, identified: &Identified) -> bool {
+    let is_there = identified.present.iter().any(|(index, _)| *index == entry.index);
+    is_there || identified.missing.contains(&entry.index)
 }
 
 async fn learn_from_checkpoint<R: Runtime>(

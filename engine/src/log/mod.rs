@@ -191,6 +191,12 @@ impl<R: Runtime> LogWriter<R> {
         (written.row, written.failures)
     }
 
+    /// Moves on if the open group lacks a member, without waiting for a row that fails. No row may be under way.
+    pub(crate) async fn leave_lost(&self) -> Result<(), EngineError> {
+        let open = self.current.borrow().as_ref().map(|open| Rc::clone(&open.descriptor));
+        if open.is_some_and(|open| self.view.lacks_member(&open)) { self.rotate().await } else { Ok(()) }
+    }
+
     /// Moves to the next group: opens it, links to it from the current one.
     async fn rotate(&self) -> Result<(), EngineError> {
         let next = open_prepared(&self.view, Purpose::Log, self.log).await?;

@@ -90,7 +90,7 @@ const _: () = assert!(CHECKPOINT_GROUPS < CHECKPOINT_GROUPS_MAX as u64);
 
 /// The smallest power of two times `segment_bytes` with which a checkpoint fits into the groups that it may
 /// lie in, for devices of `bytes` together.
-fn enough_segment_bytes(bytes: u64, shape: CodeShape, segment_bytes: u64) -> u64 {
+pub(super) fn enough_segment_bytes(bytes: u64, shape: CodeShape, segment_bytes: u64) -> u64 {
     let members = to_u64(shape.members());
     let mut enough = segment_bytes;
     loop {
@@ -194,7 +194,7 @@ pub async fn create_pool<R: Runtime>(runtime: &R, options: &CreateOptions) -> Re
     Ok(pool)
 }
 
-fn random_id<R: Runtime>(runtime: &R) -> [u8; 16] {
+pub(super) fn random_id<R: Runtime>(runtime: &R) -> [u8; 16] {
     let mut id = [0; 16];
     runtime.fill_random(&mut id);
     id

@@ -7,7 +7,7 @@ use ashlar_disk_format::constants::{SUPERBLOCK_SLOT_BYTES, WRITE_UNIT};
 use ashlar_disk_format::error::{DecodeError, Field, Structure};
 use ashlar_disk_format::label::{Label, Probe};
 use ashlar_disk_format::layout::DeviceLayout;
-use ashlar_disk_format::superblock::Superblock;
+use ashlar_disk_format::superblock::{DeviceEntry, DeviceState, Superblock};
 use ashlar_disk_format::superblock_quorum::{QuorumError, choose};
 use ashlar_disk_format::units::{DeviceId, DeviceIndex, PoolId};
 use ashlar_disk_format::version::{Access, check};
@@ -47,7 +47,7 @@ pub struct Identified {
     pub name: String,
     /// Members present: their index in the pool and their position among the runtime's devices.
     pub present: Vec<(DeviceIndex, usize)>,
-    /// Members that are not there.
+    /// Members that are not there, and that something may lie on.
     pub missing: Vec<DeviceIndex>,
     /// One line per device given.
     pub reports: Vec<DeviceReport>,
@@ -195,7 +195,13 @@ fn assign(superblock: Superblock, found: &[Found]) -> Identified {
         label.pool_name.clone_from(&name);
     }
     let here = |index: DeviceIndex| present.iter().any(|(found, _)| *found == index);
-    let missing = superblock.devices.iter().map(|entry| entry.index).filter(|index| !here(*index)).collect();
+    let is_vacant = |entry: &DeviceEntry| matches!(entry.state, DeviceState::Vacant { .. });
+    let missing = superblock
+        .devices
+        .iter()
+        .filter(|entry| !here(entry.index) && !is_vacant(entry))
+        .map(|entry| entry.index)
+        .collect();
     Identified { superblock, name, present, missing, reports, relabel }
 }
 

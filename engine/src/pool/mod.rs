@@ -9,6 +9,7 @@
 //! (it holds the mount's epoch, which is durable before anything else is written); a fenced device
 //! is not written any more.
 
+mod add;
 mod choose_plan;
 mod clean_plan;
 mod create;
@@ -22,13 +23,14 @@ mod room;
 mod superblocks;
 mod view;
 
+pub use add::{AddError, add_devices};
 pub(crate) use clean_plan::{Candidate, Level, Terms, choose_victims};
 pub use create::{CreateError, CreateOptions, create_pool};
 pub use identify::{DeviceReport, DeviceStanding, Identified, IdentifyError, identify};
 pub(crate) use labels::rewrite_labels;
 pub(crate) use ledger::Side;
 pub(crate) use link::{OpenedGroup, PoolLink, PoolReply, PoolRequest, Purpose};
-pub(crate) use owner::{OwnedDevice, OwnerGroup, PoolOwner, Space, data_bytes};
+pub(crate) use owner::{OwnedDevice, OwnerGroup, PoolOwner, RebuildJob, Space, data_bytes};
 pub(crate) use pins::PinSet;
 pub(crate) use room::{Patience, Room};
 pub(crate) use superblocks::write_superblocks;

@@ -114,6 +114,11 @@ impl<R: Runtime> PoolView<R> {
         self.slots.get(&index).filter(|slot| !slot.fenced.get()).map(|slot| &slot.device)
     }
 
+    /// One of the group's devices is out of service.
+    pub(crate) fn lacks_member(&self, group: &GroupDescriptor) -> bool {
+        group.members.iter().any(|member| self.device(member.device).is_none())
+    }
+
     /// Every device in service.
     pub(crate) fn in_service(&self) -> impl Iterator<Item = (DeviceIndex, &R::Device, &DeviceLayout)> {
         self.slots

@@ -326,6 +326,14 @@ impl<R: Runtime> DataWriter<R> {
         Ok(())
     }
 
+    /// Stops writing to the open group if it lacks a member, without waiting for a row that fails.
+    pub(crate) async fn leave_lost(&self) {
+        let open = self.current.borrow().as_ref().map(|open| Rc::clone(&open.descriptor));
+        if let Some(open) = open.filter(|open| self.view.lacks_member(open)) {
+            self.abandon(&open).await;
+        }
+    }
+
     /// Stops writing to a group that lost a device.
     async fn abandon(&self, descriptor: &Rc<GroupDescriptor>) {
         let mine = {

@@ -3,7 +3,8 @@
 use crate::body::BodyPlace;
 use crate::error::EngineError;
 use crate::mesh::Lane;
-use crate::pool::{PoolFacts, PoolReply, PoolRequest, Room};
+use crate::pool::{PoolFacts, PoolReply, PoolRequest, RebuildJob, Room};
+use crate::rows::Rebuilt;
 use crate::types::{
     Condition, ListPage, ListQuery, NamedPart, ObjectMeta, Part, PartPage, Published, Upload, UploadId,
     UploadInit, UploadPage, UploadQuery,
@@ -279,6 +280,10 @@ pub(crate) enum Request {
     Room(Room),
     /// Move what lies in these groups.
     Clean(Box<CleanCall>),
+    /// Write no more to groups that lack a member, and wait until those rows are written that were begun.
+    LeaveLost,
+    /// Rebuild this member.
+    Rebuild(Box<RebuildJob>),
     /// Begin no more operations; wait for those that run.
     Close,
     /// End the committer.
@@ -348,6 +353,7 @@ pub(crate) enum Reply {
     Pinned(Vec<GroupId>),
     Live(Vec<i64>),
     Cleaned(Box<CleanReport>),
+    Rebuilt(Rebuilt),
     /// Where groups end, and how many extent pages could not be read on the way.
     Ends {
         ends: Vec<(GroupId, RowOffset)>,

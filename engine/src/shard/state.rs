@@ -257,6 +257,21 @@ impl<R: Runtime> Shard<R> {
         counters.values().filter(moved).cloned().collect()
     }
 
+    /// Writes no more to groups that lack a member, and waits until those rows are written that were begun.
+    ///
+    /// # Errors
+    /// When no other group can be had for the log.
+    pub(crate) async fn leave_lost(&self) -> Result<(), EngineError> {
+        for writer in [&self.data, &self.cold, &self.index_rows] {
+            writer.leave_lost().await;
+        }
+        let turn = self.turn.enter().await;
+        let left = self.log.leave_lost().await;
+        drop(turn);
+        self.view.writes.pass().await;
+        left
+    }
+
     /// Takes the bytes of dead bodies off the ledger; those in extent pages as they are read.
     pub(super) fn release_later(self: &Rc<Self>, side: Side, bodies: Entries) {
         if !bodies.is_empty() {

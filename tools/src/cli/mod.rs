@@ -52,6 +52,7 @@ pub fn run() -> ExitCode {
         },
         Command::Pool(arguments) => match arguments.action {
             pool::Action::Create(create) => finish(command::pool::create(&create.check())),
+            pool::Action::Add(add) => finish(command::pool::add(&add.check())),
             pool::Action::Status { devices } => finish(command::pool::status(&devices)),
         },
         Command::Inspect(arguments) => match arguments.check() {

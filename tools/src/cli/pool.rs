@@ -1,6 +1,6 @@
 //! The arguments of `ashlar pool`.
 
-use crate::command::pool::PoolCreateOptions;
+use crate::command::pool::{PoolAddOptions, PoolCreateOptions};
 use crate::output::parse_size;
 use ashlar_disk_format::code::CodeShape;
 use std::path::PathBuf;
@@ -15,6 +15,8 @@ pub(super) struct Arguments {
 pub(super) enum Action {
     /// Make a pool of devices; what they hold is lost
     Create(CreateArguments),
+    /// Take more devices into a pool that no server uses; what they hold is lost
+    Add(AddArguments),
     /// Print what devices say of their pool; writes nothing
     Status {
         /// The pool's devices
@@ -42,6 +44,28 @@ pub(super) struct CreateArguments {
     /// Bytes of a segment, a power of two
     #[arg(long, value_name = "SIZE", value_parser = parse_size)]
     segment_size: Option<u64>,
+}
+
+#[derive(Debug, Clone, clap::Args)]
+pub(super) struct AddArguments {
+    /// The pool's devices
+    #[arg(required = true, value_name = "DEVICE")]
+    devices: Vec<PathBuf>,
+    /// A block device or file that is to be one of them
+    #[arg(long, required = true, value_name = "DEVICE")]
+    new: Vec<PathBuf>,
+    /// A new device whose contents may be lost
+    #[arg(long, value_name = "DEVICE")]
+    wipe: Vec<PathBuf>,
+    /// Make new devices that do not exist as files of this size
+    #[arg(long, value_name = "SIZE", value_parser = parse_size)]
+    file_size: Option<u64>,
+}
+
+impl AddArguments {
+    pub(super) fn check(self) -> PoolAddOptions {
+        PoolAddOptions { devices: self.devices, new: self.new, wipe: self.wipe, file_bytes: self.file_size }
+    }
 }
 
 impl CreateArguments {

@@ -1,10 +1,10 @@
-//! `ashlar pool create` and `ashlar pool status`.
+//! `ashlar pool create`, `ashlar pool add` and `ashlar pool status`.
 
 use crate::command::devices::{DeviceProblem, check_empty, open_present, open_to_read};
 use crate::output::{Table, format_size};
 use ashlar_disk_format::code::CodeShape;
 use ashlar_disk_format::superblock::DeviceState;
-use ashlar_engine::pool::{CreateOptions, DeviceStanding, create_pool};
+use ashlar_engine::pool::{CreateOptions, DeviceStanding, add_devices, create_pool};
 use ashlar_engine::runtime::native::{
     LaunchConfig, LaunchError, OpenDevice, Passthrough, affinity_cpus, create_file_device, launch,
 };
@@ -30,6 +30,19 @@ pub struct PoolCreateOptions {
     pub file_bytes: Option<u64>,
     /// Size of a segment, if not the default, bytes.
     pub segment_bytes: Option<u64>,
+}
+
+/// A checked `pool add`.
+#[derive(Debug, Clone)]
+pub struct PoolAddOptions {
+    /// The pool's devices.
+    pub devices: Vec<PathBuf>,
+    /// Those that are to be taken in.
+    pub new: Vec<PathBuf>,
+    /// Of these, those whose contents may be lost.
+    pub wipe: Vec<PathBuf>,
+    /// Make missing new devices as files of this size, bytes.
+    pub file_bytes: Option<u64>,
 }
 
 /// Why a pool was not made or not recognised.
@@ -60,22 +73,7 @@ impl std::error::Error for PoolError {}
 /// # Errors
 /// [`PoolError`] in one line that says what to do.
 pub fn create(options: &PoolCreateOptions) -> Result<(), PoolError> {
-    for (position, path) in options.devices.iter().enumerate() {
-        if options.devices[..position].contains(path) {
-            return Err(PoolError::Device(DeviceProblem::Twice { path: path.clone() }));
-        }
-        if let Some(bytes) = options.file_bytes
-            && !path.exists()
-        {
-            create_file_device(path, bytes, false)
-                .map_err(|error| PoolError::Device(DeviceProblem::Open { path: path.clone(), error }))?;
-        }
-        check_empty(path, &options.wipe).map_err(PoolError::Device)?;
-    }
-    let (devices, absent) = open_present(&options.devices, Passthrough::Off).map_err(PoolError::Device)?;
-    if let Some(problem) = absent.into_iter().next() {
-        return Err(PoolError::Device(problem));
-    }
+    let devices = open_empty(&options.devices, options.file_bytes, &options.wipe)?;
     let wanted = CreateOptions {
         name: options.name.clone(),
         shape: options.shape,
@@ -93,6 +91,58 @@ pub fn create(options: &PoolCreateOptions) -> Result<(), PoolError> {
         options.devices.len()
     );
     Ok(())
+}
+
+/// Takes devices into a pool; refuses those that hold anything unless they are named to be wiped.
+///
+/// # Errors
+/// [`PoolError`] in one line that says what to do.
+pub fn add(options: &PoolAddOptions) -> Result<(), PoolError> {
+    if let Some(path) = options.new.iter().find(|path| options.devices.contains(path)) {
+        return Err(PoolError::Device(DeviceProblem::Twice { path: path.clone() }));
+    }
+    let (mut devices, absent) =
+        open_present(&options.devices, Passthrough::Off).map_err(PoolError::Device)?;
+    for problem in &absent {
+        eprintln!("ashlar: warning: {problem}");
+    }
+    let first = devices.len();
+    devices.extend(open_empty(&options.new, options.file_bytes, &options.wipe)?);
+    let new: Vec<usize> = (first..devices.len()).collect();
+    let added = on_one_core(devices, move |runtime| {
+        let new = new.clone();
+        async move { add_devices(&runtime, &new).await.map_err(|error| error.to_string()) }
+    })?;
+    for (index, path) in added.map_err(PoolError::Engine)?.iter().zip(&options.new) {
+        println!("{} is device {index} of the pool now", path.display());
+    }
+    println!("name the new devices in the server's configuration, too, and start it");
+    Ok(())
+}
+
+/// Opens devices that hold nothing, or may be wiped; those that do not exist are made first.
+fn open_empty(
+    paths: &[PathBuf],
+    file_bytes: Option<u64>,
+    wipe: &[PathBuf],
+) -> Result<Vec<OpenDevice>, PoolError> {
+    for (position, path) in paths.iter().enumerate() {
+        if paths[..position].contains(path) {
+            return Err(PoolError::Device(DeviceProblem::Twice { path: path.clone() }));
+        }
+        if let Some(bytes) = file_bytes
+            && !path.exists()
+        {
+            create_file_device(path, bytes, false)
+                .map_err(|error| PoolError::Device(DeviceProblem::Open { path: path.clone(), error }))?;
+        }
+        check_empty(path, wipe).map_err(PoolError::Device)?;
+    }
+    let (devices, absent) = open_present(paths, Passthrough::Off).map_err(PoolError::Device)?;
+    match absent.into_iter().next() {
+        Some(problem) => Err(PoolError::Device(problem)),
+        None => Ok(devices),
+    }
 }
 
 /// Prints what a pool's devices say about it. Writes nothing; a server may be running.
@@ -137,6 +187,7 @@ fn print_survey(survey: &Survey, names: &[String]) {
             .as_ref()
             .and_then(|path| survey.identified.reports.iter().find(|report| report.name == *path));
         let state = match report.map(|report| report.standing) {
+            None if matches!(entry.state, DeviceState::Vacant { .. }) => "gone; nothing is on it".to_owned(),
             None => "MISSING".to_owned(),
             Some(DeviceStanding::Damaged(_)) => "damaged label or superblock".to_owned(),
             Some(DeviceStanding::Member(_) | DeviceStanding::Foreign(_) | DeviceStanding::Unknown) => {
@@ -144,6 +195,7 @@ fn print_survey(survey: &Survey, names: &[String]) {
                     DeviceState::Present => "in service".to_owned(),
                     DeviceState::Absent { since } => format!("back; was absent from mount {since} on"),
                     DeviceState::Failed { since } => format!("failed a write in mount {since}"),
+                    DeviceState::Vacant { since } => format!("empty since mount {since}"),
                 }
             }
         };

@@ -122,6 +122,7 @@ pub(super) fn superblock_node(superblock: &Superblock) -> Node {
             DeviceState::Present => "present".to_owned(),
             DeviceState::Absent { since } => format!("absent since epoch {since}"),
             DeviceState::Failed { since } => format!("failed in epoch {since}"),
+            DeviceState::Vacant { since } => format!("vacant since epoch {since}"),
         };
         let index = Node::number(entry.index.0);
         vec![index, Node::text(entry.id), Node::text(format_size(entry.bytes)), Node::text(state)]

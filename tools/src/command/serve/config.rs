@@ -3,7 +3,7 @@
 use super::ServeOptions;
 use super::keys::Keys;
 use super::tls::TlsFiles;
-use crate::output::parse_size;
+use crate::output::{parse_duration, parse_size};
 use ashlar_engine::runtime::native::Passthrough;
 use std::fmt;
 use std::net::SocketAddr;
@@ -38,6 +38,8 @@ pub struct ServeConfig {
     credentials: Keys,
     /// The certificate and its key; without, plain HTTP.
     tls: Option<TlsFiles>,
+    /// How long a device may be out of service before what lies on it is rebuilt on others, as `10m`.
+    rebuild_after: Option<String>,
 }
 
 /// What may stand for [`Passthrough`].
@@ -79,6 +81,8 @@ pub enum ConfigError {
     },
     /// `memory` is no size.
     Memory,
+    /// `rebuild_after` is no duration.
+    RebuildAfter,
     /// No devices are named.
     NoDevices,
     /// The secret is too short to be one.
@@ -91,6 +95,7 @@ impl fmt::Display for ConfigError {
             Self::Io { path, error } => write!(f, "{}: {error}", path.display()),
             Self::Syntax { path, error } => write!(f, "{}: {error}", path.display()),
             Self::Memory => write!(f, "memory must be a size such as \"4GiB\""),
+            Self::RebuildAfter => write!(f, "rebuild_after must be a duration such as \"10m\""),
             Self::NoDevices => write!(f, "devices must name the pool's devices"),
             Self::WeakSecret => write!(f, "credentials.secret_key must have at least 16 characters"),
         }
@@ -134,7 +139,9 @@ impl ServeConfig {
             Some(text) => parse_size(&text).map_err(|_syntax| ConfigError::Memory)?,
             None => MEMORY_DEFAULT,
         };
+        let rebuild_after = self.rebuild_after.as_deref().map(parse_duration).transpose();
         Ok(ServeOptions {
+            rebuild_after: rebuild_after.map_err(|_syntax| ConfigError::RebuildAfter)?,
             devices: self.devices,
             passthrough: self.passthrough.into(),
             create: None,
@@ -183,6 +190,16 @@ mod tests {
         assert_eq!(read(&format!("passthrough = \"off\"\n{GOOD}")), Ok(Passthrough::Off));
         assert_eq!(read(&format!("passthrough = \"required\"\n{GOOD}")), Ok(Passthrough::Required));
         assert!(read(&format!("passthrough = \"on\"\n{GOOD}")).is_err());
+    }
+
+    #[test]
+    fn how_long_a_device_is_waited_for_can_be_said() {
+        let read = |text: &str| toml::from_str::<ServeConfig>(text).unwrap().check().map(|o| o.rebuild_after);
+        assert_eq!(read(GOOD).unwrap(), None);
+        let hour = read(&format!("rebuild_after = \"1h\"\n{GOOD}")).unwrap();
+        assert_eq!(hour, Some(std::time::Duration::from_secs(3600)));
+        let odd = read(&format!("rebuild_after = \"soon\"\n{GOOD}"));
+        assert!(matches!(odd, Err(ConfigError::RebuildAfter)));
     }
 
     #[test]

@@ -108,6 +108,7 @@ pub(super) fn prepare(options: DemoOptions) -> Result<ServeOptions, DemoError> {
         listen: options.listen,
         cores: options.cores,
         memory: options.memory,
+        rebuild_after: None,
         keys,
         show_secret,
         region: "us-east-1".to_owned(),

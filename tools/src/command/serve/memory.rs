@@ -59,7 +59,11 @@ pub(super) fn share(budget: u64, cores: usize, has_tls: bool) -> Result<Share, u
         document_bytes: bytes(sixteenth),
         connections_max: bytes(count(CONNECTION_BYTES + if has_tls { TLS_BYTES } else { 0 })),
         attended_max: bytes(count(ATTENDED_BYTES)),
-        engine: EngineOptions { memtable_bytes: bytes(memtable), cache_bytes: bytes(eighth) },
+        engine: EngineOptions {
+            memtable_bytes: bytes(memtable),
+            cache_bytes: bytes(eighth),
+            ..EngineOptions::default()
+        },
     })
 }
 

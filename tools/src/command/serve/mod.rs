@@ -17,18 +17,19 @@ pub use tls::{TlsError, TlsFiles};
 
 use crate::command::devices::{DeviceProblem, open_present};
 use ashlar_disk_format::code::CodeShape;
-use ashlar_engine::EngineMesh;
 use ashlar_engine::pool::CreateOptions;
 use ashlar_engine::runtime::CoreId;
 use ashlar_engine::runtime::native::{
     Backend, LaunchConfig, LaunchError, OpenDevice, Passthrough, affinity_cpus, launch,
 };
+use ashlar_engine::{EngineMesh, EngineOptions};
 use core::{Plan, Shared, run_core};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use std::fmt;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Duration;
 
 /// A checked `serve` command.
 #[derive(Debug, Clone)]
@@ -55,6 +56,8 @@ pub struct ServeOptions {
     pub domains: Vec<String>,
     /// With which TLS is spoken; without, plain HTTP.
     pub tls: Option<TlsFiles>,
+    /// How long a device may be out of service before what lies on it is rebuilt on others, if not the default.
+    pub rebuild_after: Option<Duration>,
 }
 
 /// Why the server does not serve.
@@ -167,7 +170,10 @@ fn run(options: ServeOptions) -> Result<(), ServeError> {
         region: options.region,
         domains: options.domains,
         tls,
-        engine: share.engine,
+        engine: EngineOptions {
+            rebuild_after: options.rebuild_after.unwrap_or(share.engine.rebuild_after),
+            ..share.engine
+        },
         document_bytes: share.document_bytes,
         connections_max: share.connections_max,
         attended_max: share.attended_max,

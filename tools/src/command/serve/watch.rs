@@ -2,7 +2,7 @@
 
 use crate::output::format_size;
 use ashlar_engine::runtime::Runtime;
-use ashlar_engine::{CleaningStatus, Engine, EngineStatus};
+use ashlar_engine::{CleaningStatus, Engine, EngineStatus, RebuildStatus};
 use std::time::Duration;
 
 /// Between two looks. Health changes rarely, and a look walks over the list of groups.
@@ -21,9 +21,37 @@ pub(super) async fn watch<R: Runtime>(runtime: R, engine: Engine<R>) {
             if let Some(line) = cleaning(&before.cleaning, &now.cleaning) {
                 eprintln!("ashlar: {line}");
             }
+            if let Some(line) = rebuilding(before, now) {
+                eprintln!("ashlar: {line}");
+            }
         }
         before = now;
     }
+}
+
+/// How far rebuilding is, while it runs and when it has ended.
+fn rebuilding(before: &EngineStatus, now: &EngineStatus) -> Option<String> {
+    let lacking: u64 = now.redundancy.iter().skip(1).sum();
+    let RebuildStatus { is_active, members, bytes, failed, broken } = now.rebuilding;
+    let is_news = is_active || before.rebuilding.is_active || members > before.rebuilding.members;
+    if !is_news {
+        return None;
+    }
+    if is_active {
+        let left = format!("{lacking} groups lack a member");
+        return Some(format!("rebuilding on other devices: {left}, {} done so far", format_size(bytes)));
+    }
+    let mut line = format!("rebuilt so far: {members} members of groups, {}", format_size(bytes));
+    if lacking > 0 {
+        line = format!("{line}; {lacking} groups still lack a member");
+    }
+    if failed > 0 {
+        line = format!("{line}; {failed} attempts failed");
+    }
+    if broken > 0 {
+        line = format!("{line}; {broken} groups have rows that nobody can complete, and are emptied");
+    }
+    Some(line)
 }
 
 /// Whether space began to be made out of partly dead groups, or was made, between two looks.
@@ -51,8 +79,8 @@ fn cleaning(before: &CleaningStatus, now: &CleaningStatus) -> Option<String> {
 /// What has become worse, or was mended, between two looks.
 fn changes(before: &EngineStatus, now: &EngineStatus) -> Vec<String> {
     let mut lines = Vec::new();
-    let out = now.devices.iter().filter(|device| !device.in_service).count();
-    let spare = usize::from(now.shape.m).saturating_sub(out);
+    let lost = now.redundancy.iter().rposition(|groups| *groups > 0).unwrap_or(0);
+    let spare = usize::from(now.shape.m).saturating_sub(lost);
     for device in now.devices.iter().filter(|device| !device.in_service) {
         let was_in = before.devices.iter().any(|old| old.index == device.index && old.in_service);
         if was_in {
@@ -109,6 +137,7 @@ mod tests {
             damaged_runs: 0,
             repaired: 0,
             cleaning: CleaningStatus::default(),
+            rebuilding: RebuildStatus::default(),
         }
     }
 
@@ -134,11 +163,36 @@ mod tests {
     }
 
     #[test]
+    fn rebuilding_is_told_while_it_runs_and_when_it_ends() {
+        let idle = status();
+        assert_eq!(rebuilding(&idle, &idle), None);
+        let busy = RebuildStatus { is_active: true, members: 3, bytes: 3 << 20, ..RebuildStatus::default() };
+        let busy = EngineStatus { redundancy: vec![4, 6, 0], rebuilding: busy, ..status() };
+        let line = "rebuilding on other devices: 6 groups lack a member, 3MiB done so far";
+        assert_eq!(rebuilding(&idle, &busy).as_deref(), Some(line));
+        assert_eq!(rebuilding(&busy, &busy).as_deref(), Some(line));
+        let done = RebuildStatus { is_active: false, members: 9, bytes: 9 << 20, ..busy.rebuilding };
+        let done = EngineStatus { rebuilding: done, ..status() };
+        assert_eq!(rebuilding(&busy, &done).as_deref(), Some("rebuilt so far: 9 members of groups, 9MiB"));
+        assert_eq!(rebuilding(&done, &done), None);
+        let stuck = RebuildStatus { failed: 2, broken: 1, ..done.rebuilding };
+        let stuck = EngineStatus { redundancy: vec![9, 1, 0], rebuilding: stuck, ..status() };
+        assert_eq!(
+            rebuilding(&busy, &stuck).as_deref(),
+            Some(
+                "rebuilt so far: 9 members of groups, 9MiB; 1 groups still lack a member; 2 attempts failed; 1 \
+                 groups have rows that nobody can complete, and are emptied"
+            )
+        );
+    }
+
+    #[test]
     fn each_change_is_told_once() {
         let before = status();
         assert_eq!(changes(&before, &before), Vec::<String>::new());
         let mut now = status();
         now.devices[3].in_service = false;
+        now.redundancy = vec![4, 6, 0];
         now.devices[3].failure = Some(DeviceError::Io { errno: 5 });
         now.repaired = 2;
         now.failed_checkpoints = 1;

@@ -7,6 +7,10 @@
 //! 4. It is taken back when a durable checkpoint that began after the sealing counts no live byte
 //!    in it, and every operation that began before has ended.
 
+mod rebuilding;
+
+pub(crate) use rebuilding::RebuildJob;
+
 use super::choose_plan::{Candidate, choose, groups_left};
 use super::clean_plan::{self, Level, Marks};
 use super::link::{PoolReply, PoolRequest, Purpose};
@@ -20,7 +24,7 @@ use ashlar_disk_format::group::{GroupDescriptor, GroupKind, Member};
 use ashlar_disk_format::superblock::{DeviceState, Superblock};
 use ashlar_disk_format::units::{DeviceIndex, Generation, GroupId, LogId, RowOffset, SegmentIndex};
 use std::cell::{Cell, RefCell};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// A group in the table.
 #[derive(Debug, Clone)]
@@ -81,6 +85,8 @@ struct Inner {
     superblock: Superblock,
     devices: BTreeMap<DeviceIndex, DeviceSpace>,
     groups: BTreeMap<GroupId, OwnerGroup>,
+    /// Groups of which a member is being rebuilt.
+    rebuilding: BTreeSet<GroupId>,
     next_group: u32,
     next_generation: u32,
     checkpoints: u64,
@@ -132,6 +138,7 @@ impl PoolOwner {
             superblock,
             devices,
             groups: BTreeMap::new(),
+            rebuilding: BTreeSet::new(),
             next_group: 1,
             next_generation: 1,
             checkpoints: 0,
@@ -290,11 +297,13 @@ impl PoolOwner {
     pub(crate) fn fail(&self, device: DeviceIndex) -> bool {
         let mut inner = self.inner.borrow_mut();
         let epoch = self.facts.epoch;
-        if let Some(entry) = inner.superblock.devices.iter_mut().find(|entry| entry.index == device) {
+        let Some(space) = inner.devices.get_mut(&device) else { return false };
+        let was_in_service = std::mem::replace(&mut space.in_service, false);
+        let entry = inner.superblock.devices.iter_mut().find(|entry| entry.index == device);
+        if let Some(entry) = entry.filter(|_| was_in_service) {
             entry.state = DeviceState::Failed { since: epoch };
         }
-        let Some(space) = inner.devices.get_mut(&device) else { return false };
-        std::mem::replace(&mut space.in_service, false)
+        was_in_service
     }
 
     fn open(&self, purpose: Purpose, log: LogId) -> Result<PoolReply, EngineError> {

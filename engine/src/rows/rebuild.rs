@@ -1,0 +1,231 @@
+//! Rebuilding one member of a group on another device, row by row from the others.
+//!
+//! 1. Prepare the target's segment and write its header, which names the group as it will be.
+//! 2. Read the headers at a place from the members that every row is written to: the first data member and parity.
+//! 3. Gather enough whole chunks of the row, compute the member's chunk, compare it with the checksum that the row's
+//!    headers hold for it, write it durably, read it back from the device.
+//! 4. Go on behind the row.
+//!
+//! Rows stand one behind the other up to the group's tail, whole, unless the power went while one was written, or more
+//! was lost than the member. Either looks the same from here, so the first place at which no whole row stands ends it:
+//! the lost member may have what is missing, and must keep its place.
+//!
+//! Nothing refers to the target yet: giving up half way loses nothing.
+
+use super::mend::{RowPlace, gather, good_chunk, rebuild};
+use super::read::read_chunk;
+use super::write::write_chunk;
+use crate::error::EngineError;
+use crate::limits::{REBUILD_PAUSE_MAX, REBUILD_ROWS, REBUILD_WRITES_MAX};
+use crate::number::{to_u8, to_usize};
+use crate::pool::{PoolView, RebuildJob};
+use crate::runtime::{Device, Monotonic, Runtime};
+use ashlar_disk_format::chunk::{ChunkHeader, header_bytes};
+use ashlar_disk_format::constants::WRITE_UNIT;
+use ashlar_disk_format::group::GroupDescriptor;
+use ashlar_disk_format::segment::SegmentHeader;
+use ashlar_disk_format::units::{Epoch, Height, RowOffset, RowSequence};
+use futures_util::future::{join, join_all};
+use std::rc::Rc;
+
+/// What a rebuilding came to.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(crate) struct Rebuilt {
+    /// Bytes that the member has now.
+    pub(crate) bytes: u64,
+    /// Every row of the group is there.
+    pub(crate) is_whole: bool,
+}
+
+/// Writings of a row whose headers stand at a place, the newest first.
+type Writings = Vec<RowPlace>;
+
+struct Rebuilding<'a, R: Runtime> {
+    view: &'a Rc<PoolView<R>>,
+    job: &'a RebuildJob,
+    rebuilt: GroupDescriptor,
+}
+
+/// Where the rows end that begin at a place, if the newest writing of each is the one that counts.
+fn end_of(rows: &[Writings], at: RowOffset) -> RowOffset {
+    let last = rows.last().and_then(|writings| writings.first());
+    last.map_or(at, |place| place.row.after(place.height))
+}
+
+/// Writes what a member of a group holds to the job's target.
+///
+/// # Errors
+/// [`EngineError::Device`] when the target fails or does not keep what it took; [`EngineError::Closing`].
+pub(crate) async fn rebuild_member<R: Runtime>(
+    view: &Rc<PoolView<R>>,
+    job: &RebuildJob,
+) -> Result<Rebuilt, EngineError> {
+    let rebuilding = Rebuilding { view, job, rebuilt: job.rebuilt() };
+    let result = rebuilding.run().await;
+    if let Err(EngineError::Device { device, error }) = &result {
+        view.report_failure(*device, *error).await;
+    }
+    result
+}
+
+impl<R: Runtime> Rebuilding<'_, R> {
+    async fn run(&self) -> Result<Rebuilt, EngineError> {
+        self.make_ready().await?;
+        let mut bytes = 0;
+        let mut at = RowOffset(1);
+        let mut rows = self.rows_from(at).await?;
+        while !self.view.room.is_closed() {
+            let began = self.view.runtime.now();
+            if rows.is_empty() {
+                // Behind the tail rows may stand that only lost records name.
+                return Ok(Rebuilt { bytes, is_whole: at >= self.job.tail });
+            }
+            let end = end_of(&rows, at);
+            let (copied, next) = join(self.copy(&rows), self.rows_from(end)).await;
+            for (copied, writings) in copied.into_iter().zip(&rows) {
+                let Some(place) = copied? else {
+                    return Ok(Rebuilt { bytes, is_whole: at >= self.job.tail });
+                };
+                bytes += u64::from(place.height.bytes());
+                at = place.row.after(place.height);
+                // Those behind it were looked for behind another height.
+                if writings.first().is_some_and(|newest| newest.height != place.height) {
+                    break;
+                }
+            }
+            rows = if at == end { next? } else { self.rows_from(at).await? };
+            self.pause(began).await;
+        }
+        Err(EngineError::Closing)
+    }
+
+    async fn make_ready(&self) -> Result<(), EngineError> {
+        let target = self.job.target;
+        let failed = |error| EngineError::Device { device: target.device, error };
+        let device = self.view.device(target.device).cloned();
+        let start = self.view.chunk_offset(target.device, target.segment, RowOffset(0));
+        let (Some(device), Some(start)) = (device, start) else { return Err(EngineError::Closing) };
+        if !self.job.is_prepared {
+            device.prepare(start, self.view.facts.segment_bytes).await.map_err(failed)?;
+        }
+        let header = SegmentHeader {
+            pool: self.view.facts.pool,
+            descriptor: self.rebuilt.clone(),
+            member: to_u8(self.job.member),
+            epoch: self.view.facts.epoch,
+            segment_bytes: self.view.facts.segment_bytes,
+        };
+        let unit = to_usize(u64::from(WRITE_UNIT));
+        let mut buffer = self.view.runtime.reserve().take(unit).await?;
+        buffer.bytes_mut()[..unit].copy_from_slice(&header.encode());
+        write_chunk(self.view, target, RowOffset(0), buffer, unit).await.0.map_err(failed)
+    }
+
+    /// The rows that follow each other from a place on; none when none begins there.
+    async fn rows_from(&self, at: RowOffset) -> Result<Vec<Writings>, EngineError> {
+        let mut rows = Vec::with_capacity(REBUILD_ROWS);
+        let mut next = at;
+        while rows.len() < REBUILD_ROWS {
+            let writings = self.look(next).await?;
+            let Some(newest) = writings.first() else { break };
+            next = newest.row.after(newest.height);
+            rows.push(writings);
+        }
+        Ok(rows)
+    }
+
+    async fn look(&self, row: RowOffset) -> Result<Writings, EngineError> {
+        let group = &self.job.descriptor;
+        let segment_bytes = self.view.facts.segment_bytes;
+        if row.after(Height(1)).bytes() > segment_bytes {
+            return Ok(Vec::new());
+        }
+        let parity = usize::from(group.shape.k)..group.shape.members();
+        let members: Vec<usize> =
+            std::iter::once(0).chain(parity).filter(|member| *member != self.job.member).collect();
+        let unit = Height(1);
+        let buffers =
+            self.view.runtime.reserve().take_many(members.len(), to_usize(u64::from(unit.bytes()))).await?;
+        let reads = members.iter().zip(buffers).map(async |(&member, buffer)| {
+            let (read, chunk) = read_chunk(self.view, group, member, row, unit, buffer).await;
+            read.ok()?;
+            let header = ChunkHeader::decode(chunk.bytes()).ok()?;
+            let is_of_row = header.expect(group.group, group.generation, row, to_u8(member)).is_ok()
+                && header.pool == self.view.facts.pool
+                && header.shape() == group.shape
+                && row.after(header.height).bytes() <= segment_bytes;
+            is_of_row.then_some(((header.epoch, header.sequence), header.height, header.data_count))
+        });
+        let mut found: Vec<((Epoch, RowSequence), Height, u8)> =
+            join_all(reads).await.into_iter().flatten().collect();
+        found.sort_unstable_by(|one, other| other.cmp(one));
+        found.dedup();
+        Ok(found.into_iter().map(|(_, height, data_count)| RowPlace { row, height, data_count }).collect())
+    }
+
+    async fn copy(&self, rows: &[Writings]) -> Vec<Result<Option<RowPlace>, EngineError>> {
+        join_all(rows.iter().map(|writings| self.copy_newest(writings))).await
+    }
+
+    /// Copies the newest writing that is whole.
+    async fn copy_newest(&self, writings: &[RowPlace]) -> Result<Option<RowPlace>, EngineError> {
+        for &place in writings {
+            if self.copy_row(place).await? {
+                return Ok(Some(place));
+            }
+        }
+        Ok(None)
+    }
+
+    /// False when too few chunks of the row are whole.
+    async fn copy_row(&self, place: RowPlace) -> Result<bool, EngineError> {
+        let group = &self.job.descriptor;
+        let member = self.job.member;
+        let needed = usize::from(place.data_count);
+        let height = to_usize(u64::from(place.height.bytes()));
+        // All at once: two that wait for their last one while holding the others would wait for ever.
+        let mut buffers = self.view.runtime.arena().take_many(needed + 1, height).await?;
+        let sources = gather(self.view, group, place, Some(member), &mut buffers).await;
+        let (Some(first), Some(chunk)) = (sources.first(), buffers.pop()) else { return Ok(false) };
+        if sources.len() < needed {
+            return Ok(false);
+        }
+        if (needed..usize::from(group.shape.k)).contains(&member) {
+            return Ok(true);
+        }
+        let header = first.header.clone();
+        let Ok(mut chunk) = rebuild(self.view, group, &sources, member, place.height, chunk) else {
+            return Ok(false);
+        };
+        drop(sources);
+        let payload = header_bytes(group.shape.members())..height;
+        if header.verify_payload(to_u8(member), &chunk.bytes()[payload]).is_err() {
+            return Ok(false);
+        }
+        let expected = ChunkHeader { member: to_u8(member), ..header };
+        for _attempt in 0..REBUILD_WRITES_MAX {
+            let target = self.job.target;
+            let (written, buffer) = write_chunk(self.view, target, place.row, chunk, height).await;
+            written.map_err(|error| EngineError::Device { device: target.device, error })?;
+            // What was acknowledged may have gone elsewhere, or nowhere: the buffer that is written again is another.
+            let proof = self.view.runtime.reserve().take(height).await?;
+            let found = good_chunk(self.view, &self.rebuilt, member, place, proof).await;
+            if found.is_ok_and(|found| found.header == expected) {
+                return Ok(true);
+            }
+            chunk = buffer;
+        }
+        let (group, generation, row) = (group.group, group.generation, place.row);
+        Err(EngineError::Unrecoverable { group, generation, row, needed, found: needed })
+    }
+
+    /// While the group survives another loss, rebuilding takes half of the time.
+    async fn pause(&self, began: Monotonic) {
+        let runtime = &self.view.runtime;
+        if self.job.is_urgent {
+            runtime.turn().await;
+        } else {
+            runtime.sleep(runtime.now().since(began).min(REBUILD_PAUSE_MAX)).await;
+        }
+    }
+}
