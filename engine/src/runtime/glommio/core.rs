@@ -67,10 +67,10 @@ impl Post {
 
     fn deliver(&self) {
         self.notified.set(true);
-        let waiting = std::mem::take(&mut *self.waiting.borrow_mut());
-        for waker in waiting {
-            waker.wake();
-        }
+        let mut waiting = self.waiting.take();
+        waiting.drain(..).for_each(Waker::wake);
+        // Nobody is polled meanwhile; the list serves those who wait next.
+        self.waiting.replace(waiting);
     }
 }
 

@@ -25,6 +25,10 @@ pub(super) const BULK_BYTES_PER_BATCH: usize = 256 << 10;
 pub(super) const SHORT_SENDS_MEMORY: u32 = 64;
 /// Sends that are over whose memory is kept for the next ones.
 pub(super) const SPARE_SENDS_MAX: usize = 256;
+/// Tasks of one core that are over and kept to run others.
+pub(super) const SPARE_TASKS_MAX: usize = 128;
+/// The largest future whose task is kept, bytes: that of a row takes 12 KiB, because its chunks are written side by side.
+pub(super) const SPARE_TASK_BYTES_MAX: usize = 16 << 10;
 /// Entries of the completion ring.
 pub(super) const COMPLETION_ENTRIES: u32 = 32_768;
 // Each operation and each cancellation completes exactly once, each other core's ring gets at most

@@ -5,11 +5,15 @@
 //! on this one thread, so the count is exact: when it is zero, no task can run until the driver
 //! itself wakes one. (Wrapping the waker also means that glommio sees one waker per task however
 //! often it is cloned: its own counter has 16 bits.)
+//!
+//! A task that is over is kept, with its waker, its place and what glommio has of it, and runs the next future of the
+//! same type. Only if nobody has its waker any more: who still had it would wake the next one.
 
-use super::limits::{POLLS_PER_TURN_MAX, TASK_SLICE};
+use super::limits::{POLLS_PER_TURN_MAX, SPARE_TASK_BYTES_MAX, SPARE_TASKS_MAX, TASK_SLICE};
 use super::timer::Clock;
-use std::any::Any;
+use std::any::{Any, TypeId};
 use std::cell::{Cell, RefCell};
+use std::collections::BTreeMap;
 use std::future::Future;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::{Pin, pin};
@@ -80,17 +84,76 @@ impl Wake for TaskWaker {
     }
 }
 
-type TaskFuture = Pin<Box<dyn Future<Output = ()>>>;
+/// The memory of futures of one type, one after another.
+trait Memory {
+    /// Runs the future that is there; `None` if there is none.
+    fn poll(&mut self, context: &mut Context<'_>) -> Option<Poll<()>>;
 
-struct Task {
+    /// Drops it.
+    fn empty(&mut self);
+
+    /// Takes the future out of `next`, which is an `Option` of its type.
+    fn fill(&mut self, next: &mut dyn Any);
+}
+
+impl<F: Future<Output = ()> + 'static> Memory for Pin<Box<Option<F>>> {
+    fn poll(&mut self, context: &mut Context<'_>) -> Option<Poll<()>> {
+        Some(self.as_mut().as_pin_mut()?.poll(context))
+    }
+
+    fn empty(&mut self) {
+        self.set(None);
+    }
+
+    fn fill(&mut self, next: &mut dyn Any) {
+        let Some(next) = next.downcast_mut::<Option<F>>() else { unreachable!("it is kept by this type") };
+        self.set(next.take());
+    }
+}
+
+struct Task<M: ?Sized = dyn Memory> {
     /// Its place among the living.
     place: usize,
     queue: TaskQueue,
+    /// The type of its futures, if it is to be kept.
+    kind: Option<TypeId>,
     /// A panic of a task with this name ends the process.
-    vital: Option<&'static str>,
-    future: RefCell<Option<TaskFuture>>,
+    vital: Cell<Option<&'static str>>,
     state: Arc<TaskWaker>,
     waker: Waker,
+    memory: RefCell<M>,
+}
+
+impl Task {
+    /// Whether anyone else could wake it.
+    fn is_known(&self) -> bool {
+        const OWN: usize = 2;
+        Arc::strong_count(&self.state) > OWN
+    }
+}
+
+/// Tasks that are over, by the type of their futures. They are among the living.
+#[derive(Default)]
+struct Spare {
+    kinds: BTreeMap<TypeId, Vec<Rc<Task>>>,
+    count: usize,
+}
+
+impl Spare {
+    fn take(&mut self, kind: TypeId, queue: TaskQueue) -> Option<Rc<Task>> {
+        let tasks = self.kinds.get_mut(&kind)?;
+        let place = tasks.iter().rposition(|task| task.queue == queue)?;
+        self.count -= 1;
+        Some(tasks.swap_remove(place))
+    }
+
+    /// False if the task has to end.
+    fn keep(&mut self, task: &Rc<Task>) -> bool {
+        let Some(kind) = task.kind.filter(|_| self.count < SPARE_TASKS_MAX) else { return false };
+        self.count += 1;
+        self.kinds.entry(kind).or_default().push(Rc::clone(task));
+        true
+    }
 }
 
 /// Every task that has not ended, each in a place of its own.
@@ -133,6 +196,7 @@ pub(super) type PanicHook = Box<dyn Fn(&str)>;
 pub(super) struct Tasks {
     load: Arc<Load>,
     live: RefCell<Living>,
+    spare: RefCell<Spare>,
     stopping: Cell<bool>,
     /// The driver, when it waits for tasks to run.
     driver: RefCell<Option<Waker>>,
@@ -150,6 +214,7 @@ impl Tasks {
         Rc::new(Self {
             load: Arc::default(),
             live: RefCell::default(),
+            spare: RefCell::default(),
             stopping: Cell::new(false),
             driver: RefCell::default(),
             polls: Cell::new(0),
@@ -161,15 +226,23 @@ impl Tasks {
         })
     }
 
-    /// Makes the future to hand to glommio, already counted as runnable; `None` when the core is
-    /// stopping, then the task is dropped unrun.
-    pub(super) fn track(
+    /// Makes the future to hand to glommio, already counted as runnable; `None` when glommio has one that runs it, or
+    /// when the core is stopping, then it is dropped unrun.
+    pub(super) fn track<F: Future<Output = ()> + 'static>(
         self: &Rc<Self>,
         queue: TaskQueue,
         vital: Option<&'static str>,
-        future: impl Future<Output = ()> + 'static,
+        future: F,
     ) -> Option<Tracked> {
         if self.stopping.get() {
+            return None;
+        }
+        let kind = (size_of::<F>() <= SPARE_TASK_BYTES_MAX).then(TypeId::of::<F>);
+        let spare = kind.and_then(|kind| self.spare.borrow_mut().take(kind, queue));
+        if let Some(task) = spare {
+            task.vital.set(vital);
+            task.memory.borrow_mut().fill(&mut Some(future));
+            task.waker.wake_by_ref();
             return None;
         }
         let state = Arc::new(TaskWaker {
@@ -183,8 +256,9 @@ impl Tasks {
         self.load.of(queue).fetch_add(1, Ordering::Relaxed);
         let place = self.live.borrow_mut().place();
         let waker = Waker::from(Arc::clone(&state));
-        let future: TaskFuture = Box::pin(future);
-        let task = Rc::new(Task { place, queue, vital, future: RefCell::new(Some(future)), state, waker });
+        let memory = RefCell::new(Box::pin(Some(future)));
+        let task: Rc<Task> =
+            Rc::new(Task { place, queue, kind, vital: Cell::new(vital), state, waker, memory });
         self.live.borrow_mut().insert(Rc::clone(&task));
         Some(Tracked { tasks: Rc::clone(self), task })
     }
@@ -201,7 +275,7 @@ impl Tasks {
         *self.driver.borrow_mut() = Some(waker.clone());
     }
 
-    /// Tasks that have not ended.
+    /// Tasks that have not ended, also those that are over and may run again.
     pub(super) fn live(&self) -> usize {
         self.live.borrow().count()
     }
@@ -214,24 +288,38 @@ impl Tasks {
     /// Drops what every task holds and takes no new ones. The tasks end at their next poll.
     pub(super) fn stop(&self) {
         self.stopping.set(true);
+        drop(self.spare.take());
         let tasks: Vec<_> = self.live.borrow().places.iter().flatten().cloned().collect();
         for task in tasks {
-            let future = task.future.borrow_mut().take();
-            if let Err(panic) = catch_unwind(AssertUnwindSafe(|| drop(future))) {
-                self.report(&task, &*panic);
-            }
+            self.empty(&task);
             task.waker.wake_by_ref();
         }
     }
 
     fn report(&self, task: &Task, panic: &(dyn Any + Send)) {
         let message = message_of(panic);
-        if let Some(name) = task.vital {
+        if let Some(name) = task.vital.get() {
             super::abort(&format!("{name} of a core panicked"), message);
         }
         self.panics.set(self.panics.get() + 1);
         (self.hook)(message);
         *self.last_panic.borrow_mut() = Some(message.to_owned());
+    }
+
+    /// Drops what the future of a task holds.
+    fn empty(&self, task: &Task) {
+        if let Err(panic) = catch_unwind(AssertUnwindSafe(|| task.memory.borrow_mut().empty())) {
+            self.report(task, &*panic);
+        }
+    }
+
+    /// The future of a task has ended and is dropped: another may run in its place.
+    fn rest(&self, task: &Rc<Task>) -> Poll<()> {
+        if self.stopping.get() || task.is_known() || !self.spare.borrow_mut().keep(task) {
+            return self.finish(task);
+        }
+        self.after_poll(task.queue);
+        Poll::Pending
     }
 
     fn finish(&self, task: &Task) -> Poll<()> {
@@ -290,23 +378,25 @@ impl Future for Tracked {
             assert!(set.is_ok(), "only this poll sets the waker");
         }
         task.state.stop_counting();
-        let future = task.future.borrow_mut().take();
-        let Some(mut future) = future else { return tasks.finish(task) };
-        let polled =
-            catch_unwind(AssertUnwindSafe(|| future.as_mut().poll(&mut Context::from_waker(&task.waker))));
+        let polled = catch_unwind(AssertUnwindSafe(|| {
+            task.memory.borrow_mut().poll(&mut Context::from_waker(&task.waker))
+        }));
         match polled {
-            Ok(Poll::Pending) => {
-                *task.future.borrow_mut() = Some(future);
+            Ok(Some(Poll::Pending)) => {
                 tasks.after_poll(task.queue);
                 return Poll::Pending;
             }
-            Ok(Poll::Ready(())) => {}
+            Ok(Some(Poll::Ready(()))) => {}
+            Ok(None) if tasks.stopping.get() => return tasks.finish(task),
+            // It woke itself while it ended, and runs nothing new yet.
+            Ok(None) => {
+                tasks.after_poll(task.queue);
+                return Poll::Pending;
+            }
             Err(panic) => tasks.report(task, &*panic),
         }
-        if let Err(panic) = catch_unwind(AssertUnwindSafe(|| drop(future))) {
-            tasks.report(task, &*panic);
-        }
-        tasks.finish(task)
+        tasks.empty(task);
+        tasks.rest(task)
     }
 }
 

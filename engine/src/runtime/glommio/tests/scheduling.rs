@@ -1,13 +1,14 @@
 //! Task queues, timers, notifications between cores, idling.
 
 use super::super::super::contract::{CoreId, Monotonic, Runtime as _, TaskQueue};
+use super::super::limits::SPARE_TASKS_MAX;
 use super::{config, run, yield_now};
 use crate::sync::{Event, answer};
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::task::Poll;
+use std::task::{Poll, Waker};
 use std::time::Duration;
 
 #[test]
@@ -189,7 +190,7 @@ fn a_task_may_have_many_wakers() {
             Poll::Ready(())
         })
         .await;
-        wakers.drain(..).for_each(std::task::Waker::wake);
+        wakers.drain(..).for_each(Waker::wake);
         yield_now().await;
     });
 }
@@ -213,6 +214,59 @@ fn tasks_of_one_queue_take_turns() {
         start.fire();
         runtime.sleep(Duration::from_millis(5)).await;
         assert_eq!(*log.borrow(), [0, 1, 2, 0, 1, 2]);
+    });
+}
+
+#[test]
+fn a_task_that_is_over_runs_the_next_of_its_kind() {
+    async fn twice(ran: Rc<Cell<usize>>) {
+        ran.set(ran.get() + 1);
+        assert!(ran.get() != 10, "on purpose");
+        yield_now().await;
+        ran.set(ran.get() + 1);
+    }
+    run(config(1, Vec::new()), |runtime| async move {
+        let (before, ran) = (runtime.core.tasks.live(), Rc::new(Cell::new(1)));
+        for round in 0..50 {
+            runtime.spawn(TaskQueue::Foreground, twice(Rc::clone(&ran)));
+            runtime.sleep(Duration::from_millis(1)).await;
+            assert_eq!((runtime.core.tasks.live(), Rc::strong_count(&ran)), (before + 1, 1), "{round}");
+        }
+        assert_eq!((ran.get(), runtime.task_panics().0), (100, 1), "one panicked half way");
+        // The one of another queue is no use to this one.
+        runtime.spawn(TaskQueue::Background, twice(Rc::clone(&ran)));
+        runtime.sleep(Duration::from_millis(1)).await;
+        assert_eq!(runtime.core.tasks.live(), before + 2);
+        for _task in 0..2 * SPARE_TASKS_MAX {
+            runtime.spawn(TaskQueue::Foreground, twice(Rc::clone(&ran)));
+        }
+        runtime.sleep(Duration::from_millis(20)).await;
+        assert_eq!((ran.get(), Rc::strong_count(&ran)), (102 + 4 * SPARE_TASKS_MAX, 1));
+        assert_eq!(runtime.core.tasks.live(), before + SPARE_TASKS_MAX, "so many are kept");
+    });
+}
+
+#[test]
+fn a_waker_of_a_task_that_is_over_wakes_no_other() {
+    async fn task(polls: Rc<Cell<usize>>, kept: Option<Rc<RefCell<Option<Waker>>>>) {
+        std::future::poll_fn(|context| {
+            polls.set(polls.get() + 1);
+            let Some(kept) = &kept else { return Poll::Pending };
+            *kept.borrow_mut() = Some(context.waker().clone());
+            Poll::Ready(())
+        })
+        .await;
+    }
+    run(config(1, Vec::new()), |runtime| async move {
+        let (first, second, kept) = (Rc::default(), Rc::default(), Rc::default());
+        runtime.spawn(TaskQueue::Foreground, task(Rc::clone(&first), Some(Rc::clone(&kept))));
+        runtime.sleep(Duration::from_millis(1)).await;
+        runtime.spawn(TaskQueue::Foreground, task(Rc::clone(&second), None));
+        runtime.sleep(Duration::from_millis(1)).await;
+        let waker: Option<Waker> = kept.take();
+        waker.unwrap().wake();
+        runtime.sleep(Duration::from_millis(1)).await;
+        assert_eq!((first.get(), second.get()), (1, 1));
     });
 }
 
