@@ -4,10 +4,15 @@
 //! its own page, so [`separator`] may cut it short. Every 16th fence is stored whole and the
 //! others as what differs from the one before, which costs some 10 bytes a page for real keys.
 
+use smallvec::SmallVec;
+
 /// Fences between two that are stored whole: a search decodes at most this many.
 const RESTART_INTERVAL: usize = 16;
 /// In front of each fence: bytes shared with the previous one and bytes that follow, a `u16` each.
 const HEAD_BYTES: usize = 4;
+
+/// One while it is put together. Fences are short, so that a search takes nothing from the heap.
+type Fence = SmallVec<[u8; 128]>;
 
 /// The fence keys of a run, ascending.
 #[derive(Debug, Default)]
@@ -57,7 +62,7 @@ impl Fences {
     /// The only page that may hold `key`; `None` when it lies before all of them.
     pub(super) fn find(&self, key: &[u8]) -> Option<usize> {
         let block = self.restarts.partition_point(|start| self.whole(*start) <= key).checked_sub(1)?;
-        let mut fence = Vec::new();
+        let mut fence = Fence::new();
         let mut offset = self.restarts.get(block).map_or(self.bytes.len(), |start| offset_of(*start));
         let first = block * RESTART_INTERVAL;
         let mut page = first;
@@ -81,11 +86,11 @@ impl Fences {
         assert!(index < self.count, "page {index} of {}", self.count);
         let skip = index % RESTART_INTERVAL;
         let mut offset = offset_of(self.restarts[index.div_euclid(RESTART_INTERVAL)]);
-        let mut fence = Vec::new();
+        let mut fence = Fence::new();
         for _ in 0..=skip {
             offset = self.decode(offset, &mut fence);
         }
-        fence
+        fence.into_vec()
     }
 
     pub(super) fn len(&self) -> usize {
@@ -98,10 +103,10 @@ impl Fences {
     }
 
     /// Turns the fence before `offset` into the one at `offset`; answers where the next begins.
-    fn decode(&self, offset: usize, fence: &mut Vec<u8>) -> usize {
+    fn decode(&self, offset: usize, fence: &mut Fence) -> usize {
         let (shared, start, end) = self.head(offset);
         fence.truncate(shared);
-        fence.extend(&self.bytes[start..end]);
+        fence.extend_from_slice(&self.bytes[start..end]);
         end
     }
 

@@ -77,18 +77,21 @@ async fn write_headers<R: Runtime>(
     let unit = to_usize(u64::from(WRITE_UNIT));
     let descriptor = &opened.descriptor;
     let buffers = view.runtime.reserve().take_many(descriptor.members.len(), unit).await?;
-    let writes = buffers.into_iter().enumerate().map(|(member, mut buffer)| async move {
-        let header = SegmentHeader {
-            pool: view.facts.pool,
-            descriptor: (**descriptor).clone(),
-            member: to_u8(member),
-            epoch: view.facts.epoch,
-            segment_bytes: view.facts.segment_bytes,
-        };
+    let mut header = SegmentHeader {
+        pool: view.facts.pool,
+        descriptor: (**descriptor).clone(),
+        member: 0,
+        epoch: view.facts.epoch,
+        segment_bytes: view.facts.segment_bytes,
+    };
+    let writes = buffers.into_iter().enumerate().map(|(member, mut buffer)| {
+        header.member = to_u8(member);
         buffer.bytes_mut()[..unit].copy_from_slice(&header.encode());
         let target = descriptor.members[member];
-        let (result, _buffer) = write_chunk(view, target, RowOffset(0), buffer, unit).await;
-        result.map_err(|error| (target.device, error))
+        async move {
+            let (result, _buffer) = write_chunk(view, target, RowOffset(0), buffer, unit).await;
+            result.map_err(|error| (target.device, error))
+        }
     });
     Ok(join_all(writes).await.into_iter().filter_map(Result::err).collect())
 }
