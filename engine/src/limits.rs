@@ -25,6 +25,11 @@ pub(crate) const PAGE_EXTENTS_MAX: usize = 512;
 pub(crate) const RECORD_BYTES_MAX: usize = 56 << 10;
 /// Pairs for answers whose memory is kept for the next ones: as many requests as one core ordinarily has.
 pub(crate) const SPARE_ANSWERS_MAX: usize = 256;
+/// Rows whose lists are kept for the next ones, of each kind of group: of so many bodies at a time. Those of a row take up
+/// to 20 KiB where it is as wide as can be, and half a KiB where it is ordinary.
+pub(crate) const SPARE_ROWS_MAX: usize = 128;
+/// Lists of what bodies hold that one core keeps for the next ones: likewise, each of up to 600 bytes.
+pub(crate) const SPARE_ENTRIES_MAX: usize = SPARE_ANSWERS_MAX;
 /// Changes whose memory is kept for the next ones: likewise. Each takes about a KiB.
 pub(crate) const SPARE_CHANGES_MAX: usize = 256;
 /// Places for changes that a committer keeps from row to row: as many requests as one row ordinarily takes.

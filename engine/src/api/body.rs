@@ -277,6 +277,7 @@ impl<R: Runtime> Engine<R> {
             self.shard.body_pages.clone(),
             length,
             patience,
+            self.shard.spare_entries.clone(),
         );
         Ok(BodyWriter { sink, patience })
     }

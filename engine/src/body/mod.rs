@@ -9,6 +9,7 @@ mod difference;
 mod reader;
 mod relocate;
 mod space;
+mod spare;
 mod tree;
 mod writer;
 
@@ -16,5 +17,6 @@ pub(crate) use difference::{Difference, difference};
 pub(crate) use reader::ExtentStream;
 pub(crate) use relocate::{Held, Moves, Rewriting, find_held};
 pub(crate) use space::{BodySpace, walk_body};
+pub(crate) use spare::SpareEntries;
 pub(crate) use tree::build_tree;
 pub(crate) use writer::{BodyPlace, BodySink};

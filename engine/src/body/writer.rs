@@ -5,19 +5,20 @@
 //! of its record.
 
 use super::space::BodySpace;
+use super::spare::SpareEntries;
 use super::tree::build_tree;
 use crate::buffer::Buffer;
 use crate::error::EngineError;
 use crate::hash::{BodyDigests, BodyHasher, Lanes};
-use crate::limits::{BODY_ROWS_IN_FLIGHT, SMALL_BODY_BYTES_MAX};
+use crate::limits::{BODY_ROWS_IN_FLIGHT, INLINE_EXTENTS_MAX, SMALL_BODY_BYTES_MAX};
 use crate::number::to_usize;
 use crate::pool::{Patience, PinSet, PoolView};
 use crate::rows::{Appended, DataWriter, Geometry, RowBuffer, RowPages};
 use crate::runtime::Runtime;
 use crate::sync::Answer;
+use arrayvec::ArrayVec;
 use ashlar_disk_format::value::BodyEntry;
 use std::cell::RefCell;
-use std::collections::VecDeque;
 use std::ops::Range;
 use std::rc::Rc;
 
@@ -45,8 +46,11 @@ pub(crate) struct BodySink<R: Runtime> {
     received: u64,
     small: Option<(Buffer, usize)>,
     row: Option<RowBuffer>,
-    in_flight: VecDeque<Answer<Appended>>,
+    /// The oldest first.
+    in_flight: ArrayVec<Answer<Appended>, BODY_ROWS_IN_FLIGHT>,
+    /// One of `spare`, once there are any.
     entries: Vec<BodyEntry>,
+    spare: SpareEntries,
     space: BodySpace,
     /// Keep the rows.
     pins: PinSet,
@@ -68,6 +72,7 @@ impl<R: Runtime> BodySink<R> {
         pages: RowPages<R>,
         declared: Option<u64>,
         patience: Patience,
+        spare: SpareEntries,
     ) -> Self {
         Self {
             view,
@@ -77,8 +82,9 @@ impl<R: Runtime> BodySink<R> {
             received: 0,
             small: None,
             row: None,
-            in_flight: VecDeque::new(),
+            in_flight: ArrayVec::new(),
             entries: Vec::new(),
+            spare,
             space: BodySpace::default(),
             pins: PinSet::default(),
             patience,
@@ -182,12 +188,23 @@ impl<R: Runtime> BodySink<R> {
         while !self.in_flight.is_empty() {
             self.collect().await?;
         }
+        if self.entries.len() > INLINE_EXTENTS_MAX {
+            // Large bodies are rare enough for a piece of the heap that keeps the future of every body small.
+            Box::pin(self.build_tree()).await?;
+        }
         let entries = std::mem::take(&mut self.entries);
+        let place = BodyPlace::Stored { entries, space: std::mem::take(&mut self.space) };
+        Ok((place, std::mem::take(&mut self.pins)))
+    }
+
+    /// Puts extent pages over what a record does not hold.
+    async fn build_tree(&mut self) -> Result<(), EngineError> {
         let pins = Rc::new(RefCell::new(std::mem::take(&mut self.pins)));
         let pages = self.pages.pinned_by(&pins, self.patience);
-        let entries = build_tree(&pages, entries, &mut self.space).await?;
-        let place = BodyPlace::Stored { entries, space: std::mem::take(&mut self.space) };
-        Ok((place, pins.take()))
+        let entries = std::mem::take(&mut self.entries);
+        self.entries = build_tree(&pages, entries, &mut self.space).await?;
+        self.pins = pins.take();
+        Ok(())
     }
 
     /// A row for what is still to come: as low as suffices when that is known.
@@ -199,9 +216,7 @@ impl<R: Runtime> BodySink<R> {
             Some(left) if left < full.capacity() as u64 => Geometry::holding(shape, to_usize(left).max(1)),
             Some(_) | None => full,
         };
-        let height = to_usize(u64::from(geometry.height.bytes()));
-        let chunks = self.view.runtime.arena().take_many(geometry.written(), height).await?;
-        Ok(RowBuffer::new(geometry, chunks))
+        self.data.row(self.view.runtime.arena(), geometry).await
     }
 
     /// Sends the row to the devices and lets the next one fill meanwhile.
@@ -215,18 +230,20 @@ impl<R: Runtime> BodySink<R> {
         let Some(mut row) = self.row.take() else { return Ok(()) };
         row.shrink();
         row.encode(&self.view.codec(row.geometry().shape));
-        let used = row.used();
-        let whole = std::iter::once(0..used).collect();
+        let whole = std::iter::once(0..row.used()).collect();
         let hash = self.hasher.as_ref().map(BodyHasher::promise);
-        self.in_flight.push_back(self.data.append(row, whole, self.patience, hash));
+        self.in_flight.push(self.data.append(row, whole, self.patience, hash));
         Ok(())
     }
 
     /// Waits for the oldest row.
     async fn collect(&mut self) -> Result<(), EngineError> {
-        let Some(oldest) = self.in_flight.pop_front() else { return Ok(()) };
+        let Some(oldest) = self.in_flight.pop_at(0) else { return Ok(()) };
         let placed = oldest.await.unwrap_or(Err(EngineError::Closing))?;
         self.pins.merge(placed.pins);
+        if self.entries.capacity() == 0 {
+            self.entries = self.spare.take();
+        }
         for extent in placed.extents.into_iter().flatten() {
             assert!(extent.length > 0, "an extent is never empty");
             self.space.add(&extent);

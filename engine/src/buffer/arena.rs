@@ -231,16 +231,30 @@ impl Arena {
     /// # Errors
     /// When the arena can never hold so many, or too many wait.
     pub async fn take_many(&self, count: usize, bytes: usize) -> Result<Vec<Buffer>, AllocationError> {
+        let mut taken = Vec::new();
+        self.take_into(&mut taken, count, bytes).await?;
+        Ok(taken)
+    }
+
+    /// As [`Arena::take_many`], to the end of `list`: one that has room for them takes no memory for it.
+    ///
+    /// # Errors
+    /// As there.
+    pub async fn take_into(
+        &self,
+        list: &mut Vec<Buffer>,
+        count: usize,
+        bytes: usize,
+    ) -> Result<(), AllocationError> {
         let order = order_of(bytes);
         let asked = count * (BUFFER_BYTES_MIN << order);
         if asked > self.capacity() {
             return Err(AllocationError::TooLarge { asked, capacity: self.capacity() });
         }
         self.reclaim();
-        if !self.is_awaited()
-            && let Some(taken) = self.inner.or_relieve(|inner| inner.take_many(count, order))
+        if !self.is_awaited() && self.inner.or_relieve(|inner| inner.take_into(list, count, order)).is_some()
         {
-            return Ok(taken);
+            return Ok(());
         }
         if self.inner.waiters.borrow().len() >= ARENA_WAITERS_MAX {
             return Err(AllocationError::Crowded);
@@ -253,7 +267,8 @@ impl Arena {
             abandoned: Cell::new(false),
         });
         self.inner.waiters.borrow_mut().push_back(Rc::clone(&waiter));
-        Ok(Waiting { waiter, inner: Rc::clone(&self.inner) }.await)
+        list.append(&mut Waiting { waiter, inner: Rc::clone(&self.inner) }.await);
+        Ok(())
     }
 
     /// Takes in what other threads gave back, and serves who waits. Cheap when there is nothing.
@@ -285,25 +300,28 @@ impl Inner {
         Some(Buffer::new(start, BUFFER_BYTES_MIN << order, id, Arc::clone(&self.home)))
     }
 
-    fn take_many(&self, count: usize, order: usize) -> Option<Vec<Buffer>> {
+    /// `count` buffers to the end of `list`, or none.
+    fn take_into(&self, list: &mut Vec<Buffer>, count: usize, order: usize) -> Option<()> {
         if self.buddy.borrow().free_pages() < count << order {
             return None;
         }
-        let mut taken = Vec::with_capacity(count);
+        let before = list.len();
+        list.reserve_exact(count);
         for _ in 0..count {
             // A shortage half way (fragments) gives back what was taken, through the queue-free
             // path below, because `serve` must not run in the middle of this.
             let Some(buffer) = self.take(order) else {
-                self.put_back(taken);
+                self.put_back(list, before);
                 return None;
             };
-            taken.push(buffer);
+            list.push(buffer);
         }
-        Some(taken)
+        Some(())
     }
 
     /// What `take` takes, at the price of what is only held for later.
-    fn or_relieve<T>(&self, take: impl Fn(&Self) -> Option<T>) -> Option<T> {
+    fn or_relieve<T>(&self, take: impl FnMut(&Self) -> Option<T>) -> Option<T> {
+        let mut take = take;
         loop {
             let taken = take(self);
             if taken.is_some() || !self.relieve() {
@@ -324,10 +342,10 @@ impl Inner {
         is_relieved
     }
 
-    fn put_back(&self, taken: Vec<Buffer>) {
+    fn put_back(&self, list: &mut Vec<Buffer>, from: usize) {
         // Dropping would call `serve` again for each block; park the queue meanwhile.
         let parked = std::mem::take(&mut *self.waiters.borrow_mut());
-        drop(taken);
+        list.truncate(from);
         *self.waiters.borrow_mut() = parked;
     }
 
@@ -339,9 +357,10 @@ impl Inner {
                 self.waiters.borrow_mut().pop_front();
                 continue;
             }
-            let Some(taken) = self.or_relieve(|inner| inner.take_many(first.count, first.order)) else {
+            let mut taken = Vec::new();
+            if self.or_relieve(|inner| inner.take_into(&mut taken, first.count, first.order)).is_none() {
                 return;
-            };
+            }
             self.waiters.borrow_mut().pop_front();
             *first.ready.borrow_mut() = Some(taken);
             if let Some(waker) = first.waker.borrow_mut().take() {
@@ -450,6 +469,23 @@ mod tests {
         assert_eq!(both.len(), 2);
         drop(both);
         assert!(poll_once(small.as_mut()).is_ready());
+    }
+
+    #[test]
+    fn a_list_is_filled_where_it_is_or_left_as_it_was() {
+        let arena = Arena::new(Region::allocate(2 << 20).unwrap(), 0);
+        let mut list = Vec::with_capacity(3);
+        list.push(arena.try_take(4096).unwrap());
+        let place = list.as_ptr();
+        assert!(poll_once(Box::pin(arena.take_into(&mut list, 2, 8192)).as_mut()).is_ready());
+        assert_eq!((list.as_ptr(), list.len(), list.capacity()), (place, 3, 3));
+        // Enough in all, but in pieces.
+        let mut rest: Vec<_> = std::iter::from_fn(|| arena.try_take(4096)).collect();
+        let mut every_other = 0..;
+        rest.retain(|_| every_other.next().is_some_and(|number: usize| number.is_multiple_of(2)));
+        let free = arena.available();
+        assert!(poll_once(Box::pin(arena.take_into(&mut list, 3, 8192)).as_mut()).is_pending());
+        assert_eq!((list.len(), arena.available()), (3, free));
     }
 
     #[test]

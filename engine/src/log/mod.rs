@@ -16,10 +16,10 @@ pub(crate) use position::LogStart;
 pub(crate) use replay::replay;
 
 use crate::error::EngineError;
-use crate::limits::{LINK_HEIGHT_BYTES, OPEN_ATTEMPTS_MAX};
-use crate::number::{to_u32, to_usize};
+use crate::limits::{LINK_HEIGHT_BYTES, OPEN_ATTEMPTS_MAX, SPARE_ROWS_MAX};
+use crate::number::to_u32;
 use crate::pool::{OpenedGroup, PoolRequest, PoolView, Purpose};
-use crate::rows::{Geometry, RowAddress, RowBuffer, RowIdentity, open_prepared, write_row};
+use crate::rows::{Geometry, RowAddress, RowBuffer, RowIdentity, SpareRows, open_prepared, write_row};
 use crate::runtime::Runtime;
 use ashlar_disk_format::checkpoint::LogPosition;
 use ashlar_disk_format::group::{GroupDescriptor, GroupKind};
@@ -48,6 +48,7 @@ pub(crate) struct LogWriter<R: Runtime> {
     sequence: Cell<u64>,
     previous_crc: Cell<u32>,
     written: Cell<u64>,
+    spare_rows: SpareRows,
 }
 
 impl<R: Runtime> std::fmt::Debug for LogWriter<R> {
@@ -66,6 +67,7 @@ impl<R: Runtime> LogWriter<R> {
             sequence: Cell::new(1),
             previous_crc: Cell::new(0),
             written: Cell::new(0),
+            spare_rows: SpareRows::keeping(SPARE_ROWS_MAX),
         }
     }
 
@@ -134,6 +136,11 @@ impl<R: Runtime> LogWriter<R> {
             },
             descriptor: Rc::clone(&open.descriptor),
         })
+    }
+
+    /// A row to fill for a slot. Its memory is of the reserve.
+    pub(crate) async fn row(&self, slot: &RowSlot) -> Result<RowBuffer, EngineError> {
+        Ok(self.spare_rows.row(self.view.runtime.reserve(), slot.geometry).await?)
     }
 
     /// Writes the row at its slot. On failure the log has moved to another group, and the row comes
@@ -220,13 +227,11 @@ impl<R: Runtime> LogWriter<R> {
         encode_record(&link, VirtualShard(0), &mut records);
         let geometry = Geometry::holding(from.shape, records.len());
         assert!(geometry.height.bytes() <= LINK_HEIGHT_BYTES, "the room kept for a link holds it");
-        let height = to_usize(u64::from(geometry.height.bytes()));
-        let buffers = self.view.runtime.reserve().take_many(geometry.written(), height).await?;
-        let mut row = RowBuffer::new(geometry, buffers);
-        row.push(&records);
         let tail = self.current.borrow().as_ref().map_or(RowOffset(1), |open| open.tail);
         let address = RowAddress { group: from.group, generation: from.generation, row: tail };
         let slot = RowSlot { geometry, address, descriptor: Rc::clone(from) };
+        let mut row = self.row(&slot).await?;
+        row.push(&records);
         let chunks = geometry.written();
         let (_row, failures) = self.write_once(&slot, row, records.len()).await;
         let lost = failures.len();

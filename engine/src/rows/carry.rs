@@ -137,8 +137,8 @@ async fn write_row<R: Runtime>(
         .map(|(piece, at)| *at..*at + to_usize(u64::from(piece.range.end - piece.range.start)))
         .collect();
     // Its batch keeps what is written until it is named.
-    let appended = writer.append(row, ranges, Patience::GivesUp, None).await;
-    let new = appended.unwrap_or(Err(EngineError::Closing))?.extents;
+    let appended = writer.append(row, ranges.into(), Patience::GivesUp, None).await;
+    let new = appended.unwrap_or(Err(EngineError::Closing))?.into_lists();
     let landed: Vec<Landed> = places
         .into_iter()
         .zip(new)

@@ -6,20 +6,21 @@
 
 use super::announce::Announcements;
 use super::geometry::Geometry;
-use super::row::{RowAddress, RowBuffer, RowIdentity};
+use super::row::{Extents, RowAddress, RowBuffer, RowIdentity, SpareRows};
 use super::write::{Written, write_row};
+use crate::buffer::Arena;
 use crate::error::EngineError;
 use crate::hash::RowHash;
-use crate::limits::OPEN_ATTEMPTS_MAX;
-use crate::number::to_usize;
+use crate::limits::{OPEN_ATTEMPTS_MAX, SPARE_ANSWERS_MAX, SPARE_ROWS_MAX};
 use crate::pool::{OpenedGroup, Patience, PinSet, PoolRequest, PoolView, Purpose};
 use crate::runtime::{Runtime, TaskQueue};
-use crate::sync::{Answer, Event, answer};
+use crate::sync::{Answer, Answers, Event};
 use ashlar_disk_format::code::CodeShape;
 use ashlar_disk_format::extent::Extent;
 use ashlar_disk_format::group::{GroupDescriptor, GroupKind};
 use ashlar_disk_format::units::{GroupId, Height, LogId, RowOffset, RowSequence};
 use futures_util::future::join;
+use smallvec::SmallVec;
 use std::cell::{Cell, RefCell};
 use std::ops::Range;
 use std::rc::Rc;
@@ -36,6 +37,8 @@ pub(crate) struct DataWriter<R: Runtime> {
     sequence: Cell<u64>,
     taken: Cell<u64>,
     announcements: Rc<Announcements>,
+    answers: Answers<Appended>,
+    spare_rows: SpareRows,
 }
 
 impl<R: Runtime> std::fmt::Debug for DataWriter<R> {
@@ -44,16 +47,23 @@ impl<R: Runtime> std::fmt::Debug for DataWriter<R> {
     }
 }
 
-/// Runs of a row's payload whose extents the caller wants.
-type Pieces = [Range<usize>];
+/// Runs of a row's payload whose extents the caller wants: of a body all of it, of pages each.
+type Pieces = SmallVec<[Range<usize>; 1]>;
 
 /// A row on the devices.
 #[derive(Debug)]
 pub(crate) struct Placed {
     /// The extents of each piece.
-    pub(crate) extents: Vec<Vec<Extent>>,
+    pub(crate) extents: SmallVec<[Extents; 1]>,
     /// Keep its group until a record that names the row is published; for whoever is not kept by a guard.
     pub(crate) pins: PinSet,
+}
+
+impl Placed {
+    /// The extents of each piece.
+    pub(super) fn into_lists(self) -> Vec<Vec<Extent>> {
+        self.extents.into_iter().map(Extents::into_vec).collect()
+    }
 }
 
 /// What became of a row.
@@ -79,7 +89,14 @@ impl<R: Runtime> DataWriter<R> {
             sequence: Cell::new(0),
             taken: Cell::new(0),
             announcements,
+            answers: Answers::keeping(SPARE_ANSWERS_MAX),
+            spare_rows: SpareRows::keeping(SPARE_ROWS_MAX),
         }
+    }
+
+    /// A row to fill, over buffers of `arena`, which are waited for.
+    pub(crate) async fn row(&self, arena: &Arena, geometry: Geometry) -> Result<RowBuffer, EngineError> {
+        Ok(self.spare_rows.row(arena, geometry).await?)
     }
 
     /// What its groups are for.
@@ -127,11 +144,11 @@ impl<R: Runtime> DataWriter<R> {
     pub(crate) fn append(
         self: &Rc<Self>,
         row: RowBuffer,
-        pieces: Vec<Range<usize>>,
+        pieces: Pieces,
         patience: Patience,
         hash: Option<RowHash>,
     ) -> Answer<Appended> {
-        let (to, appended) = answer();
+        let (to, appended) = self.answers.pair();
         let writer = Rc::clone(self);
         let guard = self.view.appends.enter();
         self.view.runtime.spawn(TaskQueue::Foreground, async move {
@@ -144,7 +161,7 @@ impl<R: Runtime> DataWriter<R> {
     async fn append_now(
         self: &Rc<Self>,
         row: RowBuffer,
-        pieces: &Pieces,
+        pieces: &[Range<usize>],
         patience: Patience,
         hash: Option<&RowHash>,
     ) -> Appended {
@@ -184,8 +201,7 @@ impl<R: Runtime> DataWriter<R> {
             }
             if is_written {
                 let extents = |piece: &Range<usize>| row.extents(address, piece.start, piece.len());
-                let extents = pieces.iter().map(|piece| extents(piece).into_vec()).collect();
-                return Ok(Placed { extents, pins });
+                return Ok(Placed { extents: pieces.iter().map(extents).collect(), pins });
             }
         }
         Err(EngineError::Full)
@@ -222,11 +238,16 @@ impl<R: Runtime> DataWriter<R> {
 
     /// The row was cut for another shape (a device left meanwhile): copies its pieces into rows of
     /// the shape that is open now. Rare, so the copy is fine.
-    async fn append_recut(self: &Rc<Self>, row: RowBuffer, pieces: &Pieces, patience: Patience) -> Appended {
-        let mut all = Vec::with_capacity(pieces.len());
+    async fn append_recut(
+        self: &Rc<Self>,
+        row: RowBuffer,
+        pieces: &[Range<usize>],
+        patience: Patience,
+    ) -> Appended {
+        let mut all = SmallVec::new();
         let mut pins = PinSet::default();
         for piece in pieces {
-            let mut extents = Vec::new();
+            let mut extents = Extents::new();
             let mut at = piece.start;
             while at < piece.end {
                 let shape = self.shape(patience).await?;
@@ -236,13 +257,7 @@ impl<R: Runtime> DataWriter<R> {
                 if whole {
                     geometry = geometry_of_one(shape, take);
                 }
-                let buffers = self
-                    .view
-                    .runtime
-                    .reserve()
-                    .take_many(geometry.written(), to_usize(u64::from(geometry.height.bytes())))
-                    .await?;
-                let mut part = RowBuffer::new(geometry, buffers);
+                let mut part = self.row(self.view.runtime.reserve(), geometry).await?;
                 row.copy_out(at..at + take, &mut |bytes| part.push(bytes));
                 part.encode(&self.view.codec(shape));
                 let whole_part = 0..take;

@@ -28,5 +28,5 @@ pub(crate) use open::open_prepared;
 pub(crate) use pages::RowPages;
 pub(crate) use read::{read_body, read_body_at_once, read_chunk, read_extent};
 pub(crate) use rebuild::{Rebuilt, rebuild_member};
-pub(crate) use row::{Extents, RowAddress, RowBuffer, RowIdentity};
+pub(crate) use row::{Extents, RowAddress, RowBuffer, RowIdentity, SpareRows};
 pub(crate) use write::{write_chunk, write_row};

@@ -82,7 +82,7 @@ impl<R: Runtime> RowPages<R> {
         }
         row.encode(&self.view.codec(shape));
         let count = pieces.len();
-        let appended = self.writer.append(row, pieces, self.patience, None).await;
+        let appended = self.writer.append(row, pieces.into(), self.patience, None).await;
         let placed = appended.unwrap_or(Err(EngineError::Closing))?;
         if let Some(pins) = &self.pins {
             pins.borrow_mut().merge(placed.pins);

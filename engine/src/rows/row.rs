@@ -2,7 +2,7 @@
 
 use super::geometry::{Geometry, Place};
 use super::sums::ChunkSums;
-use crate::buffer::{Buffer, BufferSlice};
+use crate::buffer::{AllocationError, Arena, Buffer, BufferSlice};
 use crate::limits::ENCODE_SLICE_BYTES;
 use crate::number::{to_u8, to_u32, to_usize};
 use crate::stripe::Codec;
@@ -14,6 +14,8 @@ use ashlar_disk_format::extent::{Crcs, Extent};
 use ashlar_disk_format::group::GroupKind;
 use ashlar_disk_format::units::{Epoch, Generation, GroupId, LogId, PoolId, RowOffset, RowSequence};
 use smallvec::SmallVec;
+use std::cell::RefCell;
+use std::rc::Rc;
 
 /// Where a row went.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -36,8 +38,54 @@ pub(crate) struct RowIdentity {
     pub(crate) record_bytes: u32,
 }
 
-/// Where bytes of a row are. A body in a row of the log lies in two chunks at most.
-pub(crate) type Extents = SmallVec<[Extent; 2]>;
+/// Where bytes of a row are. A body in a row of the log lies in two chunks at most; one in a row of its own lies in all
+/// data chunks, of which there are mostly no more.
+pub(crate) type Extents = SmallVec<[Extent; 4]>;
+
+/// Makes rows with the lists of earlier ones.
+#[derive(Debug, Clone)]
+pub(crate) struct SpareRows(Rc<Spare>);
+
+#[derive(Debug)]
+struct Spare {
+    lists: RefCell<Vec<Lists>>,
+    lists_max: usize,
+}
+
+/// What a row has of the heap. Empty in a list of spare ones.
+#[derive(Debug, Default)]
+struct Lists {
+    chunks: Vec<Buffer>,
+    sums: Vec<ChunkSums>,
+}
+
+impl SpareRows {
+    /// Keeps the lists of at most `lists_max` rows that are over.
+    pub(crate) fn keeping(lists_max: usize) -> Self {
+        Self(Rc::new(Spare { lists: RefCell::default(), lists_max }))
+    }
+
+    /// A row over buffers of `arena`, which are waited for.
+    ///
+    /// # Errors
+    /// As [`Arena::take_many`].
+    pub(crate) async fn row(&self, arena: &Arena, geometry: Geometry) -> Result<RowBuffer, AllocationError> {
+        let mut lists = self.0.lists.borrow_mut().pop().unwrap_or_default();
+        let height = to_usize(u64::from(geometry.height.bytes()));
+        arena.take_into(&mut lists.chunks, geometry.written(), height).await?;
+        Ok(RowBuffer::over(geometry, lists, Some(self.clone())))
+    }
+
+    fn keep(&self, mut lists: Lists) {
+        lists.chunks.clear();
+        lists.sums.clear();
+        let mut spare = self.0.lists.borrow_mut();
+        // Of a row that was dropped while it was written nothing is left.
+        if spare.len() < self.0.lists_max && lists.chunks.capacity() > 0 {
+            spare.push(lists);
+        }
+    }
+}
 
 /// Chunk buffers of one row, header room left free at the front of each.
 #[derive(Debug)]
@@ -53,12 +101,18 @@ pub(crate) struct RowBuffer {
     summed: usize,
     /// CRC32C of each buffer between its header and its end, once the row is encoded.
     crcs: MemberCrcs,
+    /// Where its lists go when it is over.
+    spare: Option<SpareRows>,
 }
 
 impl RowBuffer {
     /// A row over `chunks`: `geometry.data_count` data buffers and m parity buffers, each of at
     /// least the row's height.
     pub(crate) fn new(geometry: Geometry, chunks: Vec<Buffer>) -> Self {
+        Self::over(geometry, Lists { chunks, sums: Vec::new() }, None)
+    }
+
+    fn over(geometry: Geometry, Lists { chunks, sums }: Lists, spare: Option<SpareRows>) -> Self {
         let data_buffers = usize::from(geometry.data_count);
         assert!(chunks.len() == geometry.written(), "one buffer per written chunk");
         let height = to_usize(u64::from(geometry.height.bytes()));
@@ -69,9 +123,10 @@ impl RowBuffer {
             used: 0,
             data_buffers,
             lent: None,
-            sums: Vec::new(),
+            sums,
             summed: 0,
             crcs: MemberCrcs::new(),
+            spare,
         }
     }
 
@@ -353,6 +408,13 @@ impl RowBuffer {
     }
 }
 
+impl Drop for RowBuffer {
+    fn drop(&mut self) {
+        let Some(spare) = self.spare.take() else { return };
+        spare.keep(Lists { chunks: std::mem::take(&mut self.chunks), sums: std::mem::take(&mut self.sums) });
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -361,6 +423,7 @@ mod tests {
     use ashlar_disk_format::checksum::crc32c;
     use ashlar_disk_format::chunk::header_bytes;
     use ashlar_disk_format::code::{CodeFamily, CodeShape};
+    use futures_util::FutureExt as _;
 
     fn empty(arena: &Arena, shape: &str, payload: usize) -> RowBuffer {
         let geometry = Geometry::holding(CodeShape::parse(shape).unwrap(), payload);
@@ -408,6 +471,30 @@ mod tests {
         let height = to_usize(u64::from(row.geometry().height.bytes()));
         let chunks = row.chunks.iter().map(|chunk| chunk.bytes()[..height].to_vec()).collect();
         (row.extents(address, 0, row.used()).into_vec(), chunks)
+    }
+
+    #[test]
+    fn a_row_in_the_lists_of_another_is_as_a_fresh_one() {
+        let arena = Arena::new(Region::allocate(8 << 20).unwrap(), 0);
+        let body: Vec<u8> = (0..=250_u8).cycle().take(200_000).collect();
+        let mut fresh = empty(&arena, "4+2", body.len());
+        receive(&mut fresh, &body, 30_000, body.len());
+        let (geometry, fresh) = (fresh.geometry(), finished(fresh));
+        let spare = SpareRows::keeping(1);
+        let row = || spare.row(&arena, geometry).now_or_never().unwrap().unwrap();
+        for length in [0, 1, 70_000, body.len()] {
+            let mut earlier = row();
+            receive(&mut earlier, &body[..length].iter().map(|byte| !byte).collect::<Vec<_>>(), 999, length);
+            drop(earlier);
+            let place = spare.0.lists.borrow()[0].chunks.as_ptr();
+            let mut row = row();
+            assert_eq!(row.chunks.as_ptr(), place, "it is in the same place");
+            receive(&mut row, &body, 30_000, body.len());
+            assert!(finished(row) == fresh, "after {length}");
+        }
+        drop([row(), row(), row()]);
+        assert_eq!(spare.0.lists.borrow().len(), 1, "so many are kept");
+        assert_eq!(arena.available(), arena.capacity(), "no buffers are");
     }
 
     #[test]

@@ -16,7 +16,7 @@ use crate::limits::{
     OPEN_ATTEMPTS_MAX, RECORD_BYTES_MAX, ROW_CHANGES_KEPT, ROW_RECORD_BYTES_KEPT, SPARE_CHANGES_MAX,
 };
 use crate::log::{Durable, RowSlot};
-use crate::number::{to_u32, to_usize};
+use crate::number::to_u32;
 use crate::pool::PinSet;
 use crate::rows::{Announcement, Extents, RowBuffer};
 use crate::runtime::Runtime;
@@ -385,9 +385,7 @@ async fn fill<R: Runtime>(
     row: &mut NextRow,
     announcements: &[Announcement],
 ) -> Result<RowBuffer, EngineError> {
-    let height = to_usize(u64::from(slot.geometry.height.bytes()));
-    let buffers = shard.view.runtime.reserve().take_many(slot.geometry.written(), height).await?;
-    let mut filled = RowBuffer::new(slot.geometry, buffers);
+    let mut filled = shard.log.row(slot).await?;
     row.placed.clear();
     for change in &row.changes {
         let extents = change.payload.as_ref().map_or_else(Extents::new, |payload| {

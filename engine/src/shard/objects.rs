@@ -4,7 +4,7 @@ use super::commit::{Change, KeptBody, Mutations, Payload, Planned, PlannedValue,
 use super::message::{PublishCall, Reply};
 use super::sharing::unref_of;
 use super::state::{CounterDelta, Shard};
-use crate::body::{BodyPlace, BodySpace};
+use crate::body::{BodyPlace, BodySpace, SpareEntries};
 use crate::error::EngineError;
 use crate::number::to_i64;
 use crate::runtime::{Runtime, WallTime};
@@ -45,14 +45,14 @@ pub(crate) fn held_by(record: &ObjectRecord) -> Entries {
 }
 
 /// Splits a body's place into what the change needs of it.
-pub(super) fn placed(body: BodyPlace) -> (Body, Option<Payload>, BodySpace) {
+pub(super) fn placed(body: BodyPlace, spare: &SpareEntries) -> (Body, Option<Payload>, BodySpace) {
     match body {
         BodyPlace::Small(held) => {
             let payload = held.map(|(buffer, range)| Payload { buffer, range });
             let length = payload.as_ref().map_or(0, |payload| payload.range.len());
             (stand_in(length), payload, BodySpace::default())
         }
-        BodyPlace::Stored { entries, space } => (Body(entries.into()), None, space),
+        BodyPlace::Stored { entries, space } => (spare.body_of(entries), None, space),
     }
 }
 
@@ -103,7 +103,7 @@ impl<R: Runtime> Shard<R> {
             Err(error) => return Ok(Reply::Refused(error)),
         };
         let modified = self.view.runtime.wall();
-        let (body, payload, hold) = placed(call.body);
+        let (body, payload, hold) = placed(call.body, &self.spare_entries);
         let record = ObjectRecord {
             size: call.size,
             modified_ms: milliseconds(modified),

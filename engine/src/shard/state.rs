@@ -4,7 +4,7 @@ use super::commit::{Changes, Submitted};
 use super::locks::KeyLocks;
 use super::message::{Reply, Request, ShardImport, ShardSeed};
 use super::router::{Router, vshard_of_key};
-use crate::body::walk_body;
+use crate::body::{SpareEntries, walk_body};
 use crate::error::EngineError;
 use crate::index::{Index, IndexOptions};
 use crate::limits::{CHECKPOINT_LOG_BYTES, COPIES_MAX, HELD_QUESTIONS_MAX, SHARES_MAX, SPARE_ANSWERS_MAX};
@@ -62,6 +62,7 @@ pub(crate) struct Shard<R: Runtime> {
     pub(crate) changing: Epochs,
     pub(super) changes: RefCell<Changes>,
     pub(super) answers: Answers<Submitted>,
+    pub(crate) spare_entries: SpareEntries,
     pub(crate) queue_filled: Event,
     /// Held for one row, or for the instant in which a checkpoint falls between two.
     pub(crate) turn: Limit,
@@ -172,6 +173,7 @@ impl<R: Runtime> Shard<R> {
             changing: Epochs::default(),
             changes: RefCell::default(),
             answers: Answers::keeping(SPARE_ANSWERS_MAX),
+            spare_entries: SpareEntries::default(),
             queue_filled,
             turn: Limit::new(1),
             copies: Limit::new(COPIES_MAX),

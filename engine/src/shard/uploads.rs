@@ -119,7 +119,7 @@ impl<R: Runtime> Shard<R> {
             None => Entries::new(),
         };
         let modified = self.view.runtime.wall();
-        let (body, payload, hold) = placed(call.body);
+        let (body, payload, hold) = placed(call.body, &self.spare_entries);
         let record = PartRecord {
             size: call.size,
             modified_ms: milliseconds(modified),
