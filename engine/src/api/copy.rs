@@ -158,7 +158,8 @@ impl<R: Runtime> Sharing<R> {
             entries.push(BodyEntry::Shared { id, token: shared.token, offset: 0, length });
         }
         let owner = engine.shard.router.object(publish.bucket, &self.key);
-        let reply = engine.ask(owner, Request::Publish { key: self.key, call: Box::new(publish) }).await;
+        let reply =
+            engine.ask(owner, Request::Publish { key: self.key.into(), call: Box::new(publish) }).await;
         let is_published = matches!(reply, Ok(Reply::Published(_)));
         let is_refused = matches!(reply, Ok(Reply::Refused(_)));
         to.send(reply.and_then(published).map(Some));

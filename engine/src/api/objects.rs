@@ -6,7 +6,7 @@ use super::{Engine, unexpected};
 use crate::error::EngineError;
 use crate::limits::LIST_MAX;
 use crate::runtime::{CoreId, Runtime};
-use crate::shard::{ListCall, PublishCall, Reply, Request, SharingStep, shared_by};
+use crate::shard::{CallKey, ListCall, PublishCall, Reply, Request, SharingStep, shared_by};
 use crate::types::{Bucket, Condition, ListEntry, ListPage, ListQuery, ObjectMeta, Published};
 use ashlar_disk_format::key::SharedId;
 use ashlar_disk_format::units::BucketId;
@@ -34,7 +34,7 @@ impl<R: Runtime> Engine<R> {
         if owner == self.runtime().core() {
             return published(self.shard.publish(key, call, Some((own, pins))).await?);
         }
-        let request = Request::Publish { key: key.to_vec(), call: Box::new(call) };
+        let request = Request::Publish { key: CallKey::from_slice(key), call: Box::new(call) };
         published(self.ask_holding(owner, request, (own, pins)).await?)
     }
 
@@ -62,7 +62,7 @@ impl<R: Runtime> Engine<R> {
         if owner == self.runtime().core() {
             return self.shard.lookup(bucket, key).await;
         }
-        let request = Request::Lookup { bucket, key: key.to_vec() };
+        let request = Request::Lookup { bucket, key: CallKey::from_slice(key) };
         let Reply::Object(record) = self.ask(owner, request).await? else { return Err(unexpected()) };
         Ok(record.map(|record| *record))
     }

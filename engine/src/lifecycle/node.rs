@@ -106,7 +106,7 @@ impl<R: Runtime> Node<R> {
         request: Request,
         held: impl Sized + 'static,
     ) -> Result<Reply, EngineError> {
-        let (to, reply) = answer();
+        let (to, reply) = self.post.outcome();
         let node = Rc::clone(self);
         self.runtime.spawn(TaskQueue::Foreground, async move {
             let is_here = core == node.runtime.core();

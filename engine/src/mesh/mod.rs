@@ -4,10 +4,11 @@
 //! Invariants: a core has at most [`CALLS_MAX`] + [`SYSTEM_CALLS_MAX`] calls outstanding, so no queue can overflow; a call
 //! to one's own core takes no queue; order between two cores is the order of sending.
 
-use crate::limits::{CALLS_MAX, SYSTEM_CALLS_MAX};
+use crate::error::EngineError;
+use crate::limits::{CALLS_MAX, SPARE_ANSWERS_MAX, SYSTEM_CALLS_MAX};
 use crate::number::to_u16;
 use crate::runtime::{CoreId, Runtime};
-use crate::sync::{AnswerTo, Limit, Permit, answer};
+use crate::sync::{Answer, AnswerTo, Answers, Limit, Permit};
 use crossbeam_queue::ArrayQueue;
 use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
@@ -86,7 +87,12 @@ pub(crate) struct Post<R: Runtime, Q, A> {
     next_token: Cell<u64>,
     client_places: Limit,
     system_places: Limit,
+    answers: Answers<A>,
+    outcomes: Answers<Outcome<A>>,
 }
+
+/// What became of a call that a task of its own made.
+type Outcome<A> = Result<A, EngineError>;
 
 impl<R: Runtime, Q, A> std::fmt::Debug for Post<R, Q, A> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
@@ -103,7 +109,14 @@ impl<R: Runtime, Q: Send + 'static, A: Send + 'static> Post<R, Q, A> {
             next_token: Cell::new(0),
             client_places: Limit::new(CALLS_MAX),
             system_places: Limit::new(SYSTEM_CALLS_MAX),
+            answers: Answers::keeping(SPARE_ANSWERS_MAX),
+            outcomes: Answers::keeping(SPARE_ANSWERS_MAX),
         })
+    }
+
+    /// A pair for a task that makes a call for somebody who may go away.
+    pub(crate) fn outcome(&self) -> (AnswerTo<Outcome<A>>, Answer<Outcome<A>>) {
+        self.outcomes.pair()
     }
 
     /// Calls another core and waits for its answer; `None` when that core is gone.
@@ -115,7 +128,7 @@ impl<R: Runtime, Q: Send + 'static, A: Send + 'static> Post<R, Q, A> {
         };
         let token = self.next_token.get();
         self.next_token.set(token + 1);
-        let (reply, wait) = answer();
+        let (reply, wait) = self.answers.pair();
         self.waiting.borrow_mut().insert(token, (reply, place));
         self.post(to, Mail::Call { from: self.runtime.core(), token, question });
         wait.await

@@ -14,6 +14,7 @@ use ashlar_disk_format::key::SharedId;
 use ashlar_disk_format::record::Batch;
 use ashlar_disk_format::units::{BucketId, DeviceIndex, GroupId, RowOffset, VirtualShard};
 use ashlar_disk_format::value::{BucketRecord, Checksum, ObjectRecord, PartTable, SharedRecord};
+use smallvec::SmallVec;
 use std::collections::{BTreeMap, BTreeSet};
 
 /// Publish an object under a key.
@@ -197,16 +198,19 @@ impl CleanReport {
     }
 }
 
+/// A key on its way. As long as most are it takes nothing from the heap, and no call is larger for it.
+pub(crate) type CallKey = SmallVec<[u8; 64]>;
+
 /// A call to another core.
 #[derive(Debug)]
 pub(crate) enum Request {
     Pool(PoolRequest),
     Lookup {
         bucket: BucketId,
-        key: Vec<u8>,
+        key: CallKey,
     },
     Publish {
-        key: Vec<u8>,
+        key: CallKey,
         call: Box<PublishCall>,
     },
     Delete {

@@ -24,8 +24,8 @@ mod uploads;
 
 pub(crate) use commit::{DELETE_PREFIX, run_committer};
 pub(crate) use message::{
-    BucketStep, CleanCall, CleanReport, CompleteCall, ListCall, PartCall, PublishCall, Reply, Request,
-    ShardImport, ShardSeed, ShardSnapshot, ShareCall, Shared, Sharer, SharingStep,
+    BucketStep, CallKey, CleanCall, CleanReport, CompleteCall, ListCall, PartCall, PublishCall, Reply,
+    Request, ShardImport, ShardSeed, ShardSnapshot, ShareCall, Shared, Sharer, SharingStep,
 };
 pub(crate) use objects::held_by;
 pub(crate) use references::{ask_about_references, send_unreferences};
