@@ -479,10 +479,12 @@ mod tests {
         let place = list.as_ptr();
         assert!(poll_once(Box::pin(arena.take_into(&mut list, 2, 8192)).as_mut()).is_ready());
         assert_eq!((list.as_ptr(), list.len(), list.capacity()), (place, 3, 3));
-        // Enough in all, but in pieces.
+        // Enough in all, but one pair apart from that in pieces.
+        let pair = arena.try_take(8192);
         let mut rest: Vec<_> = std::iter::from_fn(|| arena.try_take(4096)).collect();
         let mut every_other = 0..;
         rest.retain(|_| every_other.next().is_some_and(|number: usize| number.is_multiple_of(2)));
+        drop(pair);
         let free = arena.available();
         assert!(poll_once(Box::pin(arena.take_into(&mut list, 3, 8192)).as_mut()).is_pending());
         assert_eq!((list.len(), arena.available()), (3, free));

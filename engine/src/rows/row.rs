@@ -480,20 +480,20 @@ mod tests {
         let mut fresh = empty(&arena, "4+2", body.len());
         receive(&mut fresh, &body, 30_000, body.len());
         let (geometry, fresh) = (fresh.geometry(), finished(fresh));
-        let spare = SpareRows::keeping(1);
-        let row = || spare.row(&arena, geometry).now_or_never().unwrap().unwrap();
         for length in [0, 1, 70_000, body.len()] {
+            let spare = SpareRows::keeping(1);
+            let row = || spare.row(&arena, geometry).now_or_never().unwrap().unwrap();
             let mut earlier = row();
             receive(&mut earlier, &body[..length].iter().map(|byte| !byte).collect::<Vec<_>>(), 999, length);
             drop(earlier);
             let place = spare.0.lists.borrow()[0].chunks.as_ptr();
-            let mut row = row();
-            assert_eq!(row.chunks.as_ptr(), place, "it is in the same place");
-            receive(&mut row, &body, 30_000, body.len());
-            assert!(finished(row) == fresh, "after {length}");
+            let mut later = row();
+            assert_eq!(later.chunks.as_ptr(), place, "it is in the same place");
+            receive(&mut later, &body, 30_000, body.len());
+            assert!(finished(later) == fresh, "after {length}");
+            drop([row(), row(), row()]);
+            assert_eq!(spare.0.lists.borrow().len(), 1, "so many are kept");
         }
-        drop([row(), row(), row()]);
-        assert_eq!(spare.0.lists.borrow().len(), 1, "so many are kept");
         assert_eq!(arena.available(), arena.capacity(), "no buffers are");
     }
 
