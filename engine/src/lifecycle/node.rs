@@ -250,7 +250,9 @@ impl<R: Runtime> Node<R> {
                 Ok(Reply::Done)
             }
             Request::Rebuild(job) => {
-                let rebuilt = self.in_background(async move { rebuild_member(&shard.view, &job).await });
+                let rebuilt = self.in_background(async move {
+                    rebuild_member(&shard.view, &job, &|| shard.epochs.begun()).await
+                });
                 Ok(Reply::Rebuilt(rebuilt.await?))
             }
             Request::Close => {

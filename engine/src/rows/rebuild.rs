@@ -44,6 +44,8 @@ struct Rebuilding<'a, R: Runtime> {
     view: &'a Rc<PoolView<R>>,
     job: &'a RebuildJob,
     rebuilt: GroupDescriptor,
+    /// Requests that have begun so far.
+    requests: &'a dyn Fn() -> u64,
 }
 
 /// Where the rows end that begin at a place, if the newest writing of each is the one that counts.
@@ -52,15 +54,16 @@ fn end_of(rows: &[Writings], at: RowOffset) -> RowOffset {
     last.map_or(at, |place| place.row.after(place.height))
 }
 
-/// Writes what a member of a group holds to the job's target.
+/// Writes what a member of a group holds to the job's target. Gives way to requests, of which so many have begun.
 ///
 /// # Errors
 /// [`EngineError::Device`] when the target fails or does not keep what it took; [`EngineError::Closing`].
 pub(crate) async fn rebuild_member<R: Runtime>(
     view: &Rc<PoolView<R>>,
     job: &RebuildJob,
+    requests: &dyn Fn() -> u64,
 ) -> Result<Rebuilt, EngineError> {
-    let rebuilding = Rebuilding { view, job, rebuilt: job.rebuilt() };
+    let rebuilding = Rebuilding { view, job, rebuilt: job.rebuilt(), requests };
     let result = rebuilding.run().await;
     if let Err(EngineError::Device { device, error }) = &result {
         view.report_failure(*device, *error).await;
@@ -75,7 +78,7 @@ impl<R: Runtime> Rebuilding<'_, R> {
         let mut at = RowOffset(1);
         let mut rows = self.rows_from(at).await?;
         while !self.view.room.is_closed() {
-            let began = self.view.runtime.now();
+            let (began, requests) = (self.view.runtime.now(), (self.requests)());
             if rows.is_empty() {
                 // Behind the tail rows may stand that only lost records name.
                 return Ok(Rebuilt { bytes, is_whole: at >= self.job.tail });
@@ -94,7 +97,7 @@ impl<R: Runtime> Rebuilding<'_, R> {
                 }
             }
             rows = if at == end { next? } else { self.rows_from(at).await? };
-            self.pause(began).await;
+            self.pause(began, requests).await;
         }
         Err(EngineError::Closing)
     }
@@ -219,10 +222,10 @@ impl<R: Runtime> Rebuilding<'_, R> {
         Err(EngineError::Unrecoverable { group, generation, row, needed, found: needed })
     }
 
-    /// While the group survives another loss, rebuilding takes half of the time.
-    async fn pause(&self, began: Monotonic) {
+    /// Beside requests rebuilding takes half of the time, as long as the group survives another loss.
+    async fn pause(&self, began: Monotonic, requests: u64) {
         let runtime = &self.view.runtime;
-        if self.job.is_urgent {
+        if self.job.is_urgent || (self.requests)() == requests {
             runtime.turn().await;
         } else {
             runtime.sleep(runtime.now().since(began).min(REBUILD_PAUSE_MAX)).await;

@@ -11,6 +11,7 @@ use std::rc::Rc;
 #[derive(Debug, Default)]
 struct Inner {
     now: Cell<u64>,
+    begun: Cell<u64>,
     running: RefCell<BTreeMap<u64, usize>>,
     ended: Event,
 }
@@ -31,9 +32,16 @@ pub struct OpGuard {
 impl Epochs {
     /// An operation begins.
     pub fn enter(&self) -> OpGuard {
+        self.inner.begun.set(self.inner.begun.get() + 1);
         let epoch = self.inner.now.get();
         *self.inner.running.borrow_mut().entry(epoch).or_insert(0) += 1;
         OpGuard { inner: Rc::clone(&self.inner), epoch }
+    }
+
+    /// Operations that have begun so far.
+    #[must_use]
+    pub fn begun(&self) -> u64 {
+        self.inner.begun.get()
     }
 
     /// Operations running now.
@@ -97,6 +105,6 @@ mod tests {
         drop(too);
         assert!(pass.as_mut().now_or_never().is_some());
         drop(after);
-        assert_eq!(epochs.running(), 0);
+        assert_eq!((epochs.running(), epochs.begun()), (0, 2));
     }
 }
