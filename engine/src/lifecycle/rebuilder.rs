@@ -244,16 +244,9 @@ impl<R: Runtime> Coordinator<R> {
 
     /// Moves what lives in groups with rows that are not whole.
     async fn empty_broken(self: &Rc<Self>) {
-        let groups = self.owner.groups();
-        let lives = |group: &GroupId| {
-            let known = groups.iter().find(|known| known.descriptor.group == *group);
-            known.is_some_and(|known| known.live > 0)
-        };
+        let lives = |group: &GroupId| self.owner.live(*group).is_some_and(|live| live > 0);
         self.rebuilder.broken.borrow_mut().retain(lives);
-        let is_movable = |group: &GroupId| {
-            let known = groups.iter().find(|known| known.descriptor.group == *group);
-            known.is_some_and(|known| known.descriptor.kind != GroupKind::Index)
-        };
+        let is_movable = |group: &GroupId| self.owner.kind(*group) != Some(GroupKind::Index);
         let broken: Vec<GroupId> =
             self.rebuilder.broken.borrow().iter().copied().filter(is_movable).collect();
         if broken.is_empty() || self.is_closing() {
@@ -262,10 +255,7 @@ impl<R: Runtime> Coordinator<R> {
         let Ok(pinned) = self.pinned(&broken).await else { return };
         let victims: Vec<GroupId> = broken.into_iter().filter(|group| !pinned.contains(group)).collect();
         self.empty(victims).await;
-        self.rebuilder
-            .broken
-            .borrow_mut()
-            .retain(|group| self.owner.live(*group).is_some_and(|live| live > 0));
+        self.rebuilder.broken.borrow_mut().retain(lives);
     }
 
     async fn ask(self: &Rc<Self>, core: CoreId, request: Request) -> Result<Reply, EngineError> {

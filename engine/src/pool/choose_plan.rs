@@ -4,6 +4,7 @@
 //! sizes fill evenly), ties by a rotation that moves with each group, so that groups are declustered
 //! over all devices.
 
+use ashlar_disk_format::group::Member;
 use ashlar_disk_format::units::DeviceIndex;
 
 /// A device that may take a segment.
@@ -36,6 +37,14 @@ pub(crate) fn choose(candidates: &[Candidate], members: usize, turn: u32) -> Opt
     Some(free.into_iter().map(|(_, _, device)| device).collect())
 }
 
+/// The device for a member that takes the place of a lost one: that with the most free segments of those that have no
+/// member of the group. `None` when there is none with a free segment.
+pub(crate) fn choose_another(candidates: &[Candidate], members: &[Member]) -> Option<DeviceIndex> {
+    let has_none = |device: DeviceIndex| members.iter().all(|member| member.device != device);
+    let fit = candidates.iter().filter(|candidate| candidate.free > 0 && has_none(candidate.device));
+    fit.max_by_key(|candidate| candidate.free).map(|candidate| candidate.device)
+}
+
 /// How many more groups of `members` fit: the largest t with Σ min(free, t) ≥ members · t.
 pub(crate) fn groups_left(candidates: &[Candidate], members: usize) -> u64 {
     let members = members as u64;
@@ -55,6 +64,7 @@ pub(crate) fn groups_left(candidates: &[Candidate], members: usize) -> u64 {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use ashlar_disk_format::units::SegmentIndex;
 
     fn devices(free: &[u32]) -> Vec<Candidate> {
         free.iter()
@@ -68,6 +78,15 @@ mod tests {
         let chosen = choose(&devices(&[5, 9, 9, 0, 7]), 3, 0).unwrap();
         assert_eq!(chosen, vec![DeviceIndex(1), DeviceIndex(2), DeviceIndex(4)]);
         assert_eq!(choose(&devices(&[5, 0, 0]), 2, 0), None);
+    }
+
+    #[test]
+    fn a_member_moves_to_the_emptiest_device_without_one() {
+        let member = |device| Member { device: DeviceIndex(device), segment: SegmentIndex(0) };
+        let members = [member(1), member(2)];
+        assert_eq!(choose_another(&devices(&[5, 9, 9, 0, 7]), &members), Some(DeviceIndex(4)));
+        assert_eq!(choose_another(&devices(&[0, 9, 9, 0]), &members), None);
+        assert_eq!(choose_another(&devices(&[0, 9, 9]), &members[..1]), Some(DeviceIndex(2)));
     }
 
     #[test]

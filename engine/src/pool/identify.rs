@@ -134,7 +134,7 @@ pub async fn identify<R: Runtime>(runtime: &R) -> Result<Identified, IdentifyErr
     let identified = assign(superblock, &found);
     let tolerated = usize::from(identified.superblock.shape.m);
     if identified.missing.len() > tolerated {
-        let total = identified.superblock.devices.len();
+        let total = identified.present.len() + identified.missing.len();
         return Err(IdentifyError::TooFewDevices { present: identified.present.len(), total, tolerated });
     }
     Ok(identified)

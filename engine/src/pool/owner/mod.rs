@@ -451,6 +451,11 @@ impl PoolOwner {
         inner.groups.values().filter(counted).map(candidate).collect()
     }
 
+    /// What a group's rows hold; `None` when it is gone.
+    pub(crate) fn kind(&self, group: GroupId) -> Option<GroupKind> {
+        self.inner.borrow().groups.get(&group).map(|group| group.descriptor.kind)
+    }
+
     /// Bytes that live in a group by the last checkpoint; `None` when it is gone.
     pub(crate) fn live(&self, group: GroupId) -> Option<u64> {
         self.inner.borrow().groups.get(&group).map(|group| group.live)

@@ -8,6 +8,7 @@
 //! - The table changes when the copy is proved. Until a checkpoint with the change is durable, the member that was lost
 //!   is still where the one before says: its device is out of service, so nothing is written over it.
 
+use super::super::choose_plan::choose_another;
 use super::{Inner, OwnerGroup, PoolOwner};
 use ashlar_disk_format::group::{GroupDescriptor, Member};
 use ashlar_disk_format::units::{DeviceIndex, GroupId, RowOffset, SegmentIndex};
@@ -42,8 +43,6 @@ impl RebuildJob {
 /// Groups that lack a member.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(crate) struct Lacking {
-    /// How many.
-    pub(crate) groups: u64,
     /// Some of them survive no further loss.
     pub(crate) is_urgent: bool,
     /// For some there is a device that could take the member.
@@ -75,14 +74,14 @@ impl PoolOwner {
     /// Groups that lack a member on one of `devices`, open ones too, but for those that are left alone.
     pub(crate) fn lacking(&self, devices: &BTreeSet<DeviceIndex>, aside: &BTreeSet<GroupId>) -> Lacking {
         let inner = self.inner.borrow();
+        let candidates = inner.candidates();
         let mut lacking = Lacking::default();
         for group in inner.groups.values().filter(|group| !aside.contains(&group.descriptor.group)) {
             if !inner.lost(&group.descriptor).any(|(_, member)| devices.contains(&member.device)) {
                 continue;
             }
-            lacking.groups += 1;
             lacking.is_urgent |= inner.is_urgent(&group.descriptor);
-            lacking.is_placeable |= inner.target(&group.descriptor).is_some();
+            lacking.is_placeable |= choose_another(&candidates, &group.descriptor.members).is_some();
         }
         lacking
     }
@@ -110,16 +109,19 @@ impl PoolOwner {
             .filter(|(lost, _)| *lost > 0)
             .collect();
         degraded.sort_by_key(|(lost, group)| (std::cmp::Reverse(*lost), group.descriptor.generation));
+        let candidates = inner.candidates();
         let job = degraded.into_iter().find_map(|(_, group)| {
             let mut lost = inner.lost(&group.descriptor);
             let (member, _) = lost.find(|(_, member)| devices.contains(&member.device))?;
-            let target = inner.target(&group.descriptor)?;
-            let space = inner.devices.get(&target.device)?;
+            let device = choose_another(&candidates, &group.descriptor.members)?;
+            let space = inner.devices.get(&device)?;
+            let segment = space.used.iter().rposition(|used| !used)?;
+            let target = Member { device, segment: SegmentIndex(u32::try_from(segment).ok()?) };
             Some(RebuildJob {
                 descriptor: group.descriptor.clone(),
                 member,
                 target,
-                is_prepared: space.prepared.get(target.segment.0 as usize).copied().unwrap_or(false),
+                is_prepared: space.prepared.get(segment).copied().unwrap_or(false),
                 tail: group.tail,
                 is_urgent: inner.is_urgent(&group.descriptor),
             })
@@ -163,17 +165,5 @@ impl Inner {
 
     fn is_urgent(&self, descriptor: &GroupDescriptor) -> bool {
         self.lost(descriptor).count() >= usize::from(descriptor.shape.m)
-    }
-
-    /// Where another member of the group may be: on the device with the most free segments that has none of it.
-    fn target(&self, descriptor: &GroupDescriptor) -> Option<Member> {
-        let has_none = |device: DeviceIndex| descriptor.members.iter().all(|member| member.device != device);
-        let (device, space) = self
-            .devices
-            .iter()
-            .filter(|(device, space)| space.in_service && has_none(**device))
-            .max_by_key(|(_, space)| space.free())?;
-        let segment = space.used.iter().rposition(|used| !used)?;
-        Some(Member { device: *device, segment: SegmentIndex(u32::try_from(segment).ok()?) })
     }
 }
