@@ -103,11 +103,7 @@ class LoopServer(Server):
         done = subprocess.run([self.binary, "pool", "create", "loops", "--code", "4+2", *names], capture_output=True,
                               text=True, check=False)
         assert done.returncode == 0, f"pool create: {done.stdout}{done.stderr}"
-        quoted = ", ".join(f'"{name}"' for name in names)
-        self.config.write_text(f'devices = [{quoted}]\nlisten = "127.0.0.1:{self.port}"\ncores = {self.cores}\n'
-                               f'memory = "{self.memory}"\n[credentials]\naccess_key = "{self.access}"\n'
-                               f'secret_key = "{self.secret}"\n')
-        self.config.chmod(0o600)
+        self.write_configuration(self.config, names)
 
     def command(self):
         """The line that starts the server."""

@@ -67,6 +67,14 @@ class Server:
         return [self.binary, "serve", "--demo", str(self.pool), "--listen", f"127.0.0.1:{self.port}",
                 "--device-size", self.device_size, "--memory", self.memory, "--cores", str(self.cores), *tls]
 
+    def write_configuration(self, path, devices, settings=""):
+        """A configuration file for this server on `devices`, with more `settings` in front."""
+        quoted = ", ".join(f'"{name}"' for name in devices)
+        path.write_text(f'{settings}devices = [{quoted}]\nlisten = "127.0.0.1:{self.port}"\ncores = {self.cores}\n'
+                        f'memory = "{self.memory}"\n[credentials]\naccess_key = "{self.access}"\n'
+                        f'secret_key = "{self.secret}"\n')
+        path.chmod(0o600)
+
     def connect(self, timeout=2):
         """A connection on which HTTP can be spoken."""
         plain = socket.create_connection(("127.0.0.1", self.port), timeout=timeout)
