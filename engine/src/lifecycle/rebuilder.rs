@@ -13,7 +13,7 @@
 
 use super::coordinator::Coordinator;
 use crate::error::EngineError;
-use crate::limits::{REBUILD_AFTER_URGENT, REBUILD_JOBS, REBUILD_RETRY};
+use crate::limits::{REBUILD_AFTER_URGENT, REBUILD_EMPTY_RETRY, REBUILD_JOBS, REBUILD_RETRY};
 use crate::pool::{Level, RebuildJob};
 use crate::runtime::{CoreId, Monotonic, Runtime, TaskQueue};
 use crate::shard::{Reply, Request};
@@ -52,6 +52,8 @@ pub(super) struct Rebuilder {
     missed: RefCell<BTreeMap<DeviceIndex, Monotonic>>,
     /// Groups with rows that are not whole.
     broken: RefCell<BTreeSet<GroupId>>,
+    /// When these were to be emptied last.
+    emptied: Cell<Monotonic>,
     /// Groups of which a member could not be rebuilt in this round.
     failed: RefCell<BTreeSet<GroupId>>,
     /// Rounds are made one after another.
@@ -60,9 +62,10 @@ pub(super) struct Rebuilder {
 }
 
 /// When to look again.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 enum Look {
-    Now,
+    /// What lies on these devices is to be rebuilt.
+    Now(BTreeSet<DeviceIndex>),
     After(Duration),
     /// When a device goes out of service.
     Called,
@@ -76,9 +79,16 @@ impl Rebuilder {
             missed: RefCell::default(),
             broken: RefCell::default(),
             failed: RefCell::default(),
+            emptied: Cell::default(),
             turn: Limit::new(1),
             status: Cell::default(),
         }
+    }
+
+    /// What could not be moved out of a broken group is tried again from time to time: each time is a walk through the
+    /// index.
+    fn is_time_to_empty(&self, now: Monotonic) -> bool {
+        !self.broken.borrow().is_empty() && now.since(self.emptied.get()) >= REBUILD_EMPTY_RETRY
     }
 
     /// A device went out of service.
@@ -107,8 +117,8 @@ impl<R: Runtime> Coordinator<R> {
             loop {
                 let wait = coordinator.rebuilder.called.wait();
                 match coordinator.next_look() {
-                    Look::Now => {
-                        let is_better = coordinator.rebuild_due().await;
+                    Look::Now(due) => {
+                        let is_better = coordinator.rebuild(&due).await;
                         coordinator.rebuilder.count(|status| status.is_active = false);
                         if !is_better {
                             select(pin!(wait), pin!(coordinator.view.runtime.sleep(REBUILD_RETRY))).await;
@@ -116,6 +126,9 @@ impl<R: Runtime> Coordinator<R> {
                     }
                     Look::After(pause) => {
                         select(pin!(wait), pin!(coordinator.view.runtime.sleep(pause))).await;
+                        if coordinator.rebuilder.is_time_to_empty(coordinator.view.runtime.now()) {
+                            coordinator.empty_broken().await;
+                        }
                     }
                     Look::Called => wait.await,
                 }
@@ -134,34 +147,19 @@ impl<R: Runtime> Coordinator<R> {
         if missed.is_empty() || self.is_closing() {
             return Look::Called;
         }
-        let aside = self.rebuilder.broken.borrow();
-        let lacking = self.owner.lacking(&missed, &aside);
-        if !lacking.is_placeable || self.owner.space().level >= Level::Out {
-            // A broken group may have become whole by what died in it; space may come back.
-            return Look::After(REBUILD_RETRY);
-        }
-        let after = self.patience(lacking.is_urgent);
-        let left = since.values().map(|since| after.saturating_sub(now.since(*since))).min();
-        match left {
-            Some(Duration::ZERO) => Look::Now,
-            Some(left) => Look::After(left),
-            None => Look::Called,
-        }
-    }
-
-    fn patience(&self, is_urgent: bool) -> Duration {
+        let broken = self.rebuilder.broken.borrow();
+        let is_urgent = self.owner.lacking(&missed, &broken).is_urgent;
         let after = self.rebuilder.after;
-        if is_urgent { after.min(REBUILD_AFTER_URGENT) } else { after }
-    }
-
-    /// Devices that have been out of service for long enough.
-    fn due(&self) -> BTreeSet<DeviceIndex> {
-        let now = self.view.runtime.now();
-        let missed = self.owner.missed();
-        let is_urgent = self.owner.lacking(&missed, &self.rebuilder.broken.borrow()).is_urgent;
-        let after = self.patience(is_urgent);
-        let since = self.rebuilder.missed.borrow();
-        since.iter().filter(|(_, since)| now.since(**since) >= after).map(|(device, _)| *device).collect()
+        let after = if is_urgent { after.min(REBUILD_AFTER_URGENT) } else { after };
+        let left = |since: &Monotonic| after.saturating_sub(now.since(*since));
+        let due: BTreeSet<DeviceIndex> =
+            since.iter().filter(|(_, since)| left(since).is_zero()).map(|(device, _)| *device).collect();
+        if self.owner.space().level < Level::Out && self.owner.lacking(&due, &broken).is_placeable {
+            return Look::Now(due);
+        }
+        // Others may come to be due; space may come back, or a device.
+        let next = since.values().map(left).filter(|left| !left.is_zero()).min();
+        Look::After(next.unwrap_or(REBUILD_RETRY).min(REBUILD_RETRY))
     }
 
     /// Rebuilds what is due, without waiting for devices to come back.
@@ -169,11 +167,6 @@ impl<R: Runtime> Coordinator<R> {
         let missed = self.owner.missed();
         self.rebuild(&missed).await;
         self.rebuilder.count(|status| status.is_active = false);
-    }
-
-    async fn rebuild_due(self: &Rc<Self>) -> bool {
-        let due = self.due();
-        self.rebuild(&due).await
     }
 
     /// Rebuilds what lay on these devices, as far as it can be; whether it came to anything.
@@ -246,6 +239,7 @@ impl<R: Runtime> Coordinator<R> {
     async fn empty_broken(self: &Rc<Self>) {
         let lives = |group: &GroupId| self.owner.live(*group).is_some_and(|live| live > 0);
         self.rebuilder.broken.borrow_mut().retain(lives);
+        self.rebuilder.emptied.set(self.view.runtime.now());
         let is_movable = |group: &GroupId| self.owner.kind(*group) != Some(GroupKind::Index);
         let broken: Vec<GroupId> =
             self.rebuilder.broken.borrow().iter().copied().filter(is_movable).collect();

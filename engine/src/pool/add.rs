@@ -149,3 +149,60 @@ fn label(identified: &Identified, entry: &DeviceEntry, created_ms: u64) -> Label
         pool_name: identified.name.clone(),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::create::{CreateOptions, create_pool};
+    use super::*;
+    use crate::runtime::sim::{Sim, SimConfig, SimDisk, SimRuntime};
+    use ashlar_disk_format::code::CodeShape;
+    use std::cell::RefCell;
+    use std::rc::Rc;
+
+    fn on_disks<T: 'static, F: Future<Output = T> + 'static>(
+        disks: &[SimDisk],
+        task: impl Fn(SimRuntime) -> F + Copy + 'static,
+    ) -> T {
+        // Another seed whenever there are other disks, or new devices would draw the identities of old ones.
+        let seed = u64::try_from(disks.len()).unwrap();
+        let sim = Sim::new(SimConfig { seed, cores: 1, disks: disks.to_vec(), ..SimConfig::default() });
+        let to = Rc::new(RefCell::new(None));
+        let from = Rc::clone(&to);
+        let outcome = sim.run(move |runtime| {
+            let to = Rc::clone(&to);
+            async move {
+                let done = task(runtime).await;
+                *to.borrow_mut() = Some(done);
+            }
+        });
+        outcome.assert_finished();
+        let done = from.borrow_mut().take();
+        done.unwrap()
+    }
+
+    fn add(disks: &[SimDisk], new: &'static [usize]) -> Result<Vec<DeviceIndex>, AddError> {
+        on_disks(disks, move |runtime| async move { add_devices(&runtime, new).await })
+    }
+
+    #[test]
+    fn what_is_taken_in_gets_the_next_numbers_and_nothing_is_taken_in_twice() {
+        let mut disks: Vec<SimDisk> =
+            (0..3).map(|number| SimDisk::flash(&format!("d{number}"), 64 << 20)).collect();
+        assert!(matches!(add(&disks, &[2]), Err(AddError::Identify(_))), "there is no pool");
+        let made = on_disks(&disks, |runtime| async move {
+            let shape = CodeShape::new(2, 1).unwrap();
+            let options = CreateOptions { name: "test".to_owned(), shape, segment_bytes: None };
+            create_pool(&runtime, &options).await
+        });
+        assert!(made.is_ok());
+        disks.extend([SimDisk::flash("d3", 64 << 20), SimDisk::flash("d4", 96 << 20)]);
+        assert_eq!(add(&disks, &[3, 4]), Ok(vec![DeviceIndex(3), DeviceIndex(4)]));
+        assert_eq!(add(&disks, &[4]), Err(AddError::Member { device: "d4".to_owned() }));
+        let identified = on_disks(&disks[1..], |runtime| async move { identify(&runtime).await.unwrap() });
+        assert_eq!(identified.missing, [DeviceIndex(0)]);
+        assert_eq!(identified.superblock.devices.len(), 5);
+        disks.push(SimDisk::flash("d5", 2 << 20));
+        let small = add(&disks, &[5]);
+        assert!(matches!(small, Err(AddError::Layout { .. })), "{small:?}");
+    }
+}
