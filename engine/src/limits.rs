@@ -109,8 +109,8 @@ pub(crate) const REBUILD_AFTER: Duration = Duration::from_secs(600);
 pub(crate) const REBUILD_AFTER_URGENT: Duration = Duration::from_secs(60);
 /// Pause before what could not be rebuilt is tried again.
 pub(crate) const REBUILD_RETRY: Duration = Duration::from_secs(60);
-/// Pause before groups with rows that are not whole are emptied again of what was left in them.
-pub(crate) const REBUILD_EMPTY_RETRY: Duration = Duration::from_secs(600);
+/// Pause before groups with rows that were not whole are tried again.
+pub(crate) const REBUILD_BROKEN_RETRY: Duration = Duration::from_secs(600);
 /// Rows of one group that a core rebuilds at a time: each holds the buffers of a row.
 pub(crate) const REBUILD_ROWS: usize = 4;
 /// How often a rebuilt chunk is written until it is found where it was written to.

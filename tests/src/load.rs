@@ -3,7 +3,7 @@
 use crate::check::{Ledger, Outcome};
 use crate::driver::{send, view};
 use crate::model::{Body, Content, Tag};
-use crate::rig::SimEngine;
+use crate::rig::{Boot, Rig, SimEngine};
 use ashlar_engine::Object;
 use ashlar_engine::error::EngineError;
 use ashlar_engine::runtime::{Runtime as _, TaskQueue};
@@ -305,6 +305,28 @@ impl Work {
             assert!(self.delete(engine, &key).await, "deletes work: {:?}", self.take_failures());
         }
     }
+}
+
+/// One life in which `scenario` runs, and what was acknowledged before is still there in the beginning.
+///
+/// # Panics
+/// When it is not, or the life does not come to its end.
+pub fn life<F: Future<Output = ()> + 'static>(
+    rig: &Rig,
+    boot: &Boot,
+    work: &Work,
+    scenario: impl Fn(Vec<SimEngine>, Work) -> F + Clone + 'static,
+) {
+    let own = work.clone();
+    let ended = rig.boot(boot, move |engines| {
+        let (work, scenario) = (own.clone(), scenario.clone());
+        async move {
+            work.bucket(&engines[0]).await;
+            work.verify(&engines).await;
+            scenario(engines, work).await;
+        }
+    });
+    ended.assert_finished();
 }
 
 /// Keys of the bucket's objects.

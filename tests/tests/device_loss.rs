@@ -6,7 +6,7 @@
 use ashlar_engine::error::EngineError;
 use ashlar_engine::runtime::Runtime as _;
 use ashlar_engine::runtime::sim::{FaultPlan, Pick, SimDisk};
-use ashlar_tests::load::{Habits, Work};
+use ashlar_tests::load::{Habits, Work, life};
 use ashlar_tests::model::Content;
 use ashlar_tests::rig::{Boot, Rig, SimEngine};
 use std::rc::Rc;
@@ -16,25 +16,6 @@ const MIB: u64 = 1 << 20;
 
 fn habits() -> Habits {
     Habits { operations: 6, deletes: 1, copies: 2, size_max: 250_000, ..Habits::default() }
-}
-
-/// One life in which `scenario` runs, and what was acknowledged before is still there in the beginning.
-fn life<F: Future<Output = ()> + 'static>(
-    rig: &Rig,
-    boot: &Boot,
-    work: &Work,
-    scenario: impl Fn(Vec<SimEngine>, Work) -> F + Clone + 'static,
-) {
-    let own = work.clone();
-    let ended = rig.boot(boot, move |engines| {
-        let (work, scenario) = (own.clone(), scenario.clone());
-        async move {
-            work.bucket(&engines[0]).await;
-            work.verify(&engines).await;
-            scenario(engines, work).await;
-        }
-    });
-    ended.assert_finished();
 }
 
 async fn pause(engine: &SimEngine, milliseconds: u64) {

@@ -5,7 +5,7 @@
 use ashlar_engine::StartError;
 use ashlar_engine::runtime::Runtime as _;
 use ashlar_engine::runtime::sim::{CutAt, DiskSnapshot, FaultPlan, Loss, Outcome, Pick, SimDisk};
-use ashlar_tests::load::{Habits, Work, settle};
+use ashlar_tests::load::{Habits, Work, life, settle};
 use ashlar_tests::model::Content;
 use ashlar_tests::rig::{Boot, Ended, Rig, SimEngine};
 use std::time::Duration;
@@ -16,25 +16,6 @@ const LONG: Duration = Duration::from_secs(1000);
 
 fn habits() -> Habits {
     Habits { operations: 6, deletes: 1, copies: 2, size_max: 250_000, ..Habits::default() }
-}
-
-/// One life in which `scenario` runs, and what was acknowledged before is still there in the beginning.
-fn life<F: Future<Output = ()> + 'static>(
-    rig: &Rig,
-    boot: &Boot,
-    work: &Work,
-    scenario: impl Fn(Vec<SimEngine>, Work) -> F + Clone + 'static,
-) {
-    let own = work.clone();
-    let ended = rig.boot(boot, move |engines| {
-        let (work, scenario) = (own.clone(), scenario.clone());
-        async move {
-            work.bucket(&engines[0]).await;
-            work.verify(&engines).await;
-            scenario(engines, work).await;
-        }
-    });
-    ended.assert_finished();
 }
 
 fn without(unplugged: &[usize]) -> Boot {
@@ -262,6 +243,31 @@ fn what_was_rebuilt_is_really_there() {
         life(&rig, &without(&[0, 1]), &work, quiet);
         life(&rig, &without(&[0, 2]), &work, quiet);
     }
+}
+
+#[test]
+fn what_cannot_be_read_for_a_while_is_tried_again() {
+    let rig = Rig::flash("2+1", 5, 64 * MIB);
+    let work = Work::new();
+    life(&rig, &Boot::default(), &work, stock);
+    let others: Vec<SimDisk> = rig.disks[1..].to_vec();
+    life(&rig, &without(&[0]), &work, move |engines, work| {
+        let others = others.clone();
+        async move {
+            let failing = FaultPlan { failed_reads: Pick::OneIn(3), ..FaultPlan::default() };
+            others.iter().for_each(|disk| disk.set_faults(failing.clone()));
+            engines[0].rebuild().await;
+            others.iter().for_each(|disk| disk.set_faults(FaultPlan::default()));
+            let status = engines[0].status().unwrap();
+            assert!(status.rebuilding.broken > 0, "{status:?}");
+            engines[0].runtime().sleep(LONG).await;
+            settle(&engines[0]).await;
+            assert_eq!(lacking(&engines[0]), 0, "{:?}", engines[0].status());
+            assert_eq!(engines[0].status().unwrap().rebuilding.broken, 0);
+            work.verify(&engines).await;
+        }
+    });
+    life(&rig, &without(&[0, 2]), &work, quiet);
 }
 
 /// Where a disk holds these bytes.

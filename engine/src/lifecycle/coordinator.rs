@@ -266,6 +266,8 @@ impl<R: Runtime> Coordinator<R> {
     }
 
     async fn write_checkpoint(self: &Rc<Self>, number: u64, clean: bool) -> Result<(), EngineError> {
+        // Later ones may have got groups that this checkpoint does not name.
+        let out = self.owner.out_of_service();
         let mut snapshots = Vec::new();
         for reply in self.everywhere(|| Request::Snapshot).await? {
             let Reply::Snapshot(snapshot) = reply else { return Err(EngineError::Closing) };
@@ -302,7 +304,7 @@ impl<R: Runtime> Coordinator<R> {
             superblock.checkpoint_groups = groups;
             superblock.cores = cores;
             superblock.clean = clean;
-            mark_vacant(superblock, &checkpoint);
+            mark_vacant(superblock, &out, &checkpoint);
         };
         let failures = self.write_superblocks(change).await?;
         for (device, error) in failures {
@@ -437,13 +439,87 @@ impl<R: Runtime> Coordinator<R> {
     }
 }
 
-/// Nobody misses a device that is out of service when the checkpoint names nothing on it.
-fn mark_vacant(superblock: &mut Superblock, checkpoint: &Checkpoint) {
+/// Nobody misses a device when the checkpoint names nothing on it, and it was `out` of service before that was begun.
+fn mark_vacant(superblock: &mut Superblock, out: &BTreeSet<DeviceIndex>, checkpoint: &Checkpoint) {
     let members = checkpoint.groups.iter().flat_map(|group| &group.descriptor.members);
     let named: BTreeSet<DeviceIndex> = members.map(|member| member.device).collect();
-    for entry in superblock.devices.iter_mut().filter(|entry| !named.contains(&entry.index)) {
+    let is_empty = |index: &DeviceIndex| out.contains(index) && !named.contains(index);
+    for entry in superblock.devices.iter_mut().filter(|entry| is_empty(&entry.index)) {
         if let DeviceState::Absent { .. } | DeviceState::Failed { .. } = entry.state {
             entry.state = DeviceState::Vacant { since: checkpoint.epoch };
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use ashlar_disk_format::checkpoint::{GroupState, GroupStatus};
+    use ashlar_disk_format::code::CodeShape;
+    use ashlar_disk_format::group::{GroupKind, Member};
+    use ashlar_disk_format::superblock::DeviceEntry;
+    use ashlar_disk_format::units::{DeviceId, Epoch, Generation, LogId, PoolId, SegmentIndex};
+    use ashlar_disk_format::version::FeatureFlags;
+
+    const FAILED: DeviceState = DeviceState::Failed { since: Epoch(3) };
+
+    fn superblock(states: &[DeviceState]) -> Superblock {
+        let entry = |(index, state): (u16, &DeviceState)| DeviceEntry {
+            id: DeviceId([0; 16]),
+            index: DeviceIndex(index),
+            bytes: 1 << 30,
+            state: *state,
+        };
+        Superblock {
+            pool: PoolId([1; 16]),
+            device: DeviceId([0; 16]),
+            sequence: 1,
+            epoch: Epoch(3),
+            shape: CodeShape::new(1, 1).unwrap(),
+            segment_bytes: 1 << 20,
+            features: FeatureFlags::default(),
+            devices: (0..).zip(states).map(entry).collect(),
+            checkpoint: Vec::new(),
+            checkpoint_bytes: 0,
+            checkpoint_groups: Vec::new(),
+            cores: 1,
+            clean: false,
+        }
+    }
+
+    fn checkpoint(members: [u16; 2]) -> Checkpoint {
+        let member = |device| Member { device: DeviceIndex(device), segment: SegmentIndex(0) };
+        let descriptor = GroupDescriptor {
+            group: GroupId(1),
+            generation: Generation(1),
+            kind: GroupKind::Data,
+            shape: CodeShape::new(1, 1).unwrap(),
+            log: LogId(0),
+            members: members.map(member).to_vec(),
+        };
+        let group = GroupState { descriptor, status: GroupStatus::Sealed, tail: RowOffset(1), live_bytes: 1 };
+        Checkpoint {
+            pool: PoolId([1; 16]),
+            epoch: Epoch(3),
+            sequence: 1,
+            logs: Vec::new(),
+            shards: Vec::new(),
+            groups: vec![group],
+            prepared: Vec::new(),
+            next_run: 1,
+            next_generation: 1,
+        }
+    }
+
+    #[test]
+    fn vacant_is_who_was_out_before_and_is_not_named() {
+        let absent = DeviceState::Absent { since: Epoch(2) };
+        let vacant = DeviceState::Vacant { since: Epoch(3) };
+        let mut superblock = superblock(&[absent, absent, FAILED, FAILED, DeviceState::Present]);
+        // The third failed after the checkpoint was begun: it may have groups that this one does not name.
+        let out = [0, 1, 3].map(DeviceIndex).into();
+        mark_vacant(&mut superblock, &out, &checkpoint([0, 4]));
+        let states: Vec<DeviceState> = superblock.devices.iter().map(|entry| entry.state).collect();
+        assert_eq!(states, [absent, vacant, FAILED, vacant, DeviceState::Present]);
     }
 }

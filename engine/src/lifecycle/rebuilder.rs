@@ -13,7 +13,7 @@
 
 use super::coordinator::Coordinator;
 use crate::error::EngineError;
-use crate::limits::{REBUILD_AFTER_URGENT, REBUILD_EMPTY_RETRY, REBUILD_JOBS, REBUILD_RETRY};
+use crate::limits::{REBUILD_AFTER_URGENT, REBUILD_BROKEN_RETRY, REBUILD_JOBS, REBUILD_RETRY};
 use crate::pool::{Level, RebuildJob};
 use crate::runtime::{CoreId, Monotonic, Runtime, TaskQueue};
 use crate::shard::{Reply, Request};
@@ -52,8 +52,8 @@ pub(super) struct Rebuilder {
     missed: RefCell<BTreeMap<DeviceIndex, Monotonic>>,
     /// Groups with rows that are not whole.
     broken: RefCell<BTreeSet<GroupId>>,
-    /// When these were to be emptied last.
-    emptied: Cell<Monotonic>,
+    /// When some were found to be so last.
+    broken_since: Cell<Monotonic>,
     /// Groups of which a member could not be rebuilt in this round.
     failed: RefCell<BTreeSet<GroupId>>,
     /// Rounds are made one after another.
@@ -79,16 +79,18 @@ impl Rebuilder {
             missed: RefCell::default(),
             broken: RefCell::default(),
             failed: RefCell::default(),
-            emptied: Cell::default(),
+            broken_since: Cell::default(),
             turn: Limit::new(1),
             status: Cell::default(),
         }
     }
 
-    /// What could not be moved out of a broken group is tried again from time to time: each time is a walk through the
-    /// index.
-    fn is_time_to_empty(&self, now: Monotonic) -> bool {
-        !self.broken.borrow().is_empty() && now.since(self.emptied.get()) >= REBUILD_EMPTY_RETRY
+    /// Broken groups are tried again from time to time: what could not be read then may be now. Not often, because what
+    /// is found broken again is looked for in the whole index.
+    fn believe_broken(&self, now: Monotonic) {
+        if now.since(self.broken_since.get()) >= REBUILD_BROKEN_RETRY {
+            self.broken.borrow_mut().clear();
+        }
     }
 
     /// A device went out of service.
@@ -126,9 +128,7 @@ impl<R: Runtime> Coordinator<R> {
                     }
                     Look::After(pause) => {
                         select(pin!(wait), pin!(coordinator.view.runtime.sleep(pause))).await;
-                        if coordinator.rebuilder.is_time_to_empty(coordinator.view.runtime.now()) {
-                            coordinator.empty_broken().await;
-                        }
+                        coordinator.rebuilder.believe_broken(coordinator.view.runtime.now());
                     }
                     Look::Called => wait.await,
                 }
@@ -210,6 +210,7 @@ impl<R: Runtime> Coordinator<R> {
             let is_whole = rebuilt.is_some_and(|rebuilt| rebuilt.is_whole);
             if rebuilt.is_some() && !is_whole {
                 self.rebuilder.broken.borrow_mut().insert(group);
+                self.rebuilder.broken_since.set(self.view.runtime.now());
             }
             if self.owner.finish_rebuild(&job, is_whole) {
                 let bytes = rebuilt.map_or(0, |rebuilt| rebuilt.bytes);
@@ -239,7 +240,6 @@ impl<R: Runtime> Coordinator<R> {
     async fn empty_broken(self: &Rc<Self>) {
         let lives = |group: &GroupId| self.owner.live(*group).is_some_and(|live| live > 0);
         self.rebuilder.broken.borrow_mut().retain(lives);
-        self.rebuilder.emptied.set(self.view.runtime.now());
         let is_movable = |group: &GroupId| self.owner.kind(*group) != Some(GroupKind::Index);
         let broken: Vec<GroupId> =
             self.rebuilder.broken.borrow().iter().copied().filter(is_movable).collect();

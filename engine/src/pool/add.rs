@@ -69,7 +69,8 @@ impl std::error::Error for AddError {}
 /// numbers in it. What they held is lost: the caller has asked first. They are used from the next start on.
 ///
 /// # Errors
-/// [`AddError`]: the pool is then as it was.
+/// [`AddError`]: the pool is then as it was, but after [`AddError::Engine`], which may come when some devices know the
+/// new ones already: the pool's status says whether they are in it.
 pub async fn add_devices<R: Runtime>(runtime: &R, new: &[usize]) -> Result<Vec<DeviceIndex>, AddError> {
     let identified = identify(runtime).await.map_err(AddError::Identify)?;
     let devices = runtime.devices();

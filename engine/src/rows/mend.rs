@@ -134,6 +134,19 @@ impl GoodChunk {
     }
 }
 
+/// The header is one of this member of the group at this place.
+pub(super) fn belongs<R: Runtime>(
+    view: &PoolView<R>,
+    group: &GroupDescriptor,
+    header: &ChunkHeader,
+    member: usize,
+    row: RowOffset,
+) -> bool {
+    header.expect(group.group, group.generation, row, to_u8(member)).is_ok()
+        && header.pool == view.facts.pool
+        && header.shape() == group.shape
+}
+
 /// One member's chunk, if it is there and proves itself; else the buffer back.
 pub(crate) async fn good_chunk<R: Runtime>(
     view: &PoolView<R>,
@@ -146,10 +159,7 @@ pub(crate) async fn good_chunk<R: Runtime>(
     let (read, bytes) = read_chunk(view, group, member, row, height, buffer).await;
     let number = to_u8(member);
     let (Ok(()), Ok(header)) = (read, ChunkHeader::decode(bytes.bytes())) else { return Err(bytes) };
-    let belongs = header.expect(group.group, group.generation, row, number).is_ok()
-        && header.pool == view.facts.pool
-        && header.shape() == group.shape
-        && header.height == height;
+    let belongs = belongs(view, group, &header, member, row) && header.height == height;
     let start = header_bytes(group.shape.members());
     let end = to_usize(u64::from(height.bytes()));
     let intact = belongs && header.verify_payload(number, &bytes.bytes()[start..end]).is_ok();

@@ -1,12 +1,14 @@
 //! Makes a new group ready: its segments written once where that matters, its headers durable.
 
 use super::write::write_chunk;
+use crate::buffer::Buffer;
 use crate::error::EngineError;
 use crate::limits::OPEN_ATTEMPTS_MAX;
 use crate::number::{to_u8, to_usize};
 use crate::pool::{OpenedGroup, PoolRequest, PoolView, Purpose};
 use crate::runtime::{Device, DeviceError, Runtime};
 use ashlar_disk_format::constants::WRITE_UNIT;
+use ashlar_disk_format::group::{GroupDescriptor, Member};
 use ashlar_disk_format::segment::SegmentHeader;
 use ashlar_disk_format::units::{DeviceIndex, LogId, RowOffset};
 use futures_util::future::join_all;
@@ -43,15 +45,7 @@ async fn make_ready<R: Runtime>(
     opened: &mut OpenedGroup,
 ) -> Result<Vec<(DeviceIndex, DeviceError)>, EngineError> {
     let descriptor = &opened.descriptor;
-    let prepares = opened.unprepared.iter().map(|&member| async move {
-        let target = descriptor.members[member];
-        let device = view.device(target.device).cloned();
-        let start = view.chunk_offset(target.device, target.segment, RowOffset(0));
-        let (Some(device), Some(start)) = (device, start) else {
-            return Err((target.device, DeviceError::Fenced));
-        };
-        device.prepare(start, view.facts.segment_bytes).await.map_err(|error| (target.device, error))
-    });
+    let prepares = opened.unprepared.iter().map(|&member| prepare(view, descriptor.members[member]));
     let failures: Vec<_> = join_all(prepares).await.into_iter().filter_map(Result::err).collect();
     if !failures.is_empty() {
         return Ok(failures);
@@ -75,23 +69,56 @@ async fn write_headers<R: Runtime>(
     opened: &OpenedGroup,
 ) -> Result<Vec<(DeviceIndex, DeviceError)>, EngineError> {
     let unit = to_usize(u64::from(WRITE_UNIT));
-    let descriptor = &opened.descriptor;
-    let buffers = view.runtime.reserve().take_many(descriptor.members.len(), unit).await?;
-    let mut header = SegmentHeader {
-        pool: view.facts.pool,
-        descriptor: (**descriptor).clone(),
-        member: 0,
-        epoch: view.facts.epoch,
-        segment_bytes: view.facts.segment_bytes,
-    };
-    let writes = buffers.into_iter().enumerate().map(|(member, mut buffer)| {
+    let members = opened.descriptor.members.len();
+    let buffers = view.runtime.reserve().take_many(members, unit).await?;
+    let mut header = segment_header(view, (*opened.descriptor).clone(), 0);
+    let writes = buffers.into_iter().enumerate().map(|(member, buffer)| {
         header.member = to_u8(member);
-        buffer.bytes_mut()[..unit].copy_from_slice(&header.encode());
-        let target = descriptor.members[member];
-        async move {
-            let (result, _buffer) = write_chunk(view, target, RowOffset(0), buffer, unit).await;
-            result.map_err(|error| (target.device, error))
-        }
+        write_header(view, &header, buffer)
     });
     Ok(join_all(writes).await.into_iter().filter_map(Result::err).collect())
+}
+
+/// Allocates a segment and writes it once, where that matters.
+pub(super) async fn prepare<R: Runtime>(
+    view: &PoolView<R>,
+    target: Member,
+) -> Result<(), (DeviceIndex, DeviceError)> {
+    let device = view.device(target.device).cloned();
+    let start = view.chunk_offset(target.device, target.segment, RowOffset(0));
+    let (Some(device), Some(start)) = (device, start) else {
+        return Err((target.device, DeviceError::Fenced));
+    };
+    device.prepare(start, view.facts.segment_bytes).await.map_err(|error| (target.device, error))
+}
+
+/// The header of a member's segment, as this mount writes it.
+pub(super) fn segment_header<R: Runtime>(
+    view: &PoolView<R>,
+    descriptor: GroupDescriptor,
+    member: usize,
+) -> SegmentHeader {
+    SegmentHeader {
+        pool: view.facts.pool,
+        descriptor,
+        member: to_u8(member),
+        epoch: view.facts.epoch,
+        segment_bytes: view.facts.segment_bytes,
+    }
+}
+
+/// Writes a header durably where it belongs, from a buffer of one write unit.
+pub(super) fn write_header<'a, R: Runtime>(
+    view: &'a PoolView<R>,
+    header: &SegmentHeader,
+    buffer: Buffer,
+) -> impl Future<Output = Result<(), (DeviceIndex, DeviceError)>> + use<'a, R> {
+    let unit = to_usize(u64::from(WRITE_UNIT));
+    let target = header.descriptor.members[usize::from(header.member)];
+    let mut buffer = buffer;
+    buffer.bytes_mut()[..unit].copy_from_slice(&header.encode());
+    async move {
+        let (result, _buffer) = write_chunk(view, target, RowOffset(0), buffer, unit).await;
+        result.map_err(|error| (target.device, error))
+    }
 }

@@ -12,18 +12,18 @@
 //!
 //! Nothing refers to the target yet: giving up half way loses nothing.
 
-use super::mend::{RowPlace, gather, good_chunk, rebuild};
+use super::mend::{RowPlace, belongs, gather, good_chunk, rebuild};
+use super::open::{prepare, segment_header, write_header};
 use super::read::read_chunk;
 use super::write::write_chunk;
 use crate::error::EngineError;
 use crate::limits::{REBUILD_PAUSE_MAX, REBUILD_ROWS, REBUILD_WRITES_MAX};
 use crate::number::{to_u8, to_usize};
 use crate::pool::{PoolView, RebuildJob};
-use crate::runtime::{Device, Monotonic, Runtime};
+use crate::runtime::{Monotonic, Runtime};
 use ashlar_disk_format::chunk::{ChunkHeader, header_bytes};
 use ashlar_disk_format::constants::WRITE_UNIT;
 use ashlar_disk_format::group::GroupDescriptor;
-use ashlar_disk_format::segment::SegmentHeader;
 use ashlar_disk_format::units::{Epoch, Height, RowOffset, RowSequence};
 use futures_util::future::{join, join_all};
 use std::rc::Rc;
@@ -31,7 +31,7 @@ use std::rc::Rc;
 /// What a rebuilding came to.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(crate) struct Rebuilt {
-    /// Bytes that the member has now.
+    /// Bytes of its segment, up to the end of its last row.
     pub(crate) bytes: u64,
     /// Every row of the group is there.
     pub(crate) is_whole: bool,
@@ -57,7 +57,8 @@ fn end_of(rows: &[Writings], at: RowOffset) -> RowOffset {
 /// Writes what a member of a group holds to the job's target. Gives way to requests, of which so many have begun.
 ///
 /// # Errors
-/// [`EngineError::Device`] when the target fails or does not keep what it took; [`EngineError::Closing`].
+/// [`EngineError::Device`] when the target fails; [`EngineError::Unrecoverable`] when it does not keep what it took;
+/// [`EngineError::Closing`].
 pub(crate) async fn rebuild_member<R: Runtime>(
     view: &Rc<PoolView<R>>,
     job: &RebuildJob,
@@ -74,22 +75,20 @@ pub(crate) async fn rebuild_member<R: Runtime>(
 impl<R: Runtime> Rebuilding<'_, R> {
     async fn run(&self) -> Result<Rebuilt, EngineError> {
         self.make_ready().await?;
-        let mut bytes = 0;
         let mut at = RowOffset(1);
         let mut rows = self.rows_from(at).await?;
         while !self.view.room.is_closed() {
             let (began, requests) = (self.view.runtime.now(), (self.requests)());
             if rows.is_empty() {
                 // Behind the tail rows may stand that only lost records name.
-                return Ok(Rebuilt { bytes, is_whole: at >= self.job.tail });
+                return Ok(self.rebuilt_to(at));
             }
             let end = end_of(&rows, at);
             let (copied, next) = join(self.copy(&rows), self.rows_from(end)).await;
             for (copied, writings) in copied.into_iter().zip(&rows) {
                 let Some(place) = copied? else {
-                    return Ok(Rebuilt { bytes, is_whole: at >= self.job.tail });
+                    return Ok(self.rebuilt_to(at));
                 };
-                bytes += u64::from(place.height.bytes());
                 at = place.row.after(place.height);
                 // Those behind it were looked for behind another height.
                 if writings.first().is_some_and(|newest| newest.height != place.height) {
@@ -102,26 +101,18 @@ impl<R: Runtime> Rebuilding<'_, R> {
         Err(EngineError::Closing)
     }
 
+    fn rebuilt_to(&self, end: RowOffset) -> Rebuilt {
+        Rebuilt { bytes: end.bytes(), is_whole: end >= self.job.tail }
+    }
+
     async fn make_ready(&self) -> Result<(), EngineError> {
-        let target = self.job.target;
-        let failed = |error| EngineError::Device { device: target.device, error };
-        let device = self.view.device(target.device).cloned();
-        let start = self.view.chunk_offset(target.device, target.segment, RowOffset(0));
-        let (Some(device), Some(start)) = (device, start) else { return Err(EngineError::Closing) };
+        let failed = |(device, error)| EngineError::Device { device, error };
         if !self.job.is_prepared {
-            device.prepare(start, self.view.facts.segment_bytes).await.map_err(failed)?;
+            prepare(self.view, self.job.target).await.map_err(failed)?;
         }
-        let header = SegmentHeader {
-            pool: self.view.facts.pool,
-            descriptor: self.rebuilt.clone(),
-            member: to_u8(self.job.member),
-            epoch: self.view.facts.epoch,
-            segment_bytes: self.view.facts.segment_bytes,
-        };
-        let unit = to_usize(u64::from(WRITE_UNIT));
-        let mut buffer = self.view.runtime.reserve().take(unit).await?;
-        buffer.bytes_mut()[..unit].copy_from_slice(&header.encode());
-        write_chunk(self.view, target, RowOffset(0), buffer, unit).await.0.map_err(failed)
+        let header = segment_header(self.view, self.rebuilt.clone(), self.job.member);
+        let buffer = self.view.runtime.reserve().take(to_usize(u64::from(WRITE_UNIT))).await?;
+        write_header(self.view, &header, buffer).await.map_err(failed)
     }
 
     /// The rows that follow each other from a place on; none when none begins there.
@@ -153,11 +144,12 @@ impl<R: Runtime> Rebuilding<'_, R> {
             let (read, chunk) = read_chunk(self.view, group, member, row, unit, buffer).await;
             read.ok()?;
             let header = ChunkHeader::decode(chunk.bytes()).ok()?;
-            let is_of_row = header.expect(group.group, group.generation, row, to_u8(member)).is_ok()
-                && header.pool == self.view.facts.pool
-                && header.shape() == group.shape
-                && row.after(header.height).bytes() <= segment_bytes;
-            is_of_row.then_some(((header.epoch, header.sequence), header.height, header.data_count))
+            let fits = row.after(header.height).bytes() <= segment_bytes;
+            (fits && belongs(self.view, group, &header, member, row)).then_some((
+                (header.epoch, header.sequence),
+                header.height,
+                header.data_count,
+            ))
         });
         let mut found: Vec<((Epoch, RowSequence), Height, u8)> =
             join_all(reads).await.into_iter().flatten().collect();

@@ -64,6 +64,12 @@ impl PoolOwner {
         counts
     }
 
+    /// The devices out of service. No group is opened on one of them any more.
+    pub(crate) fn out_of_service(&self) -> BTreeSet<DeviceIndex> {
+        let inner = self.inner.borrow();
+        inner.devices.iter().filter(|(_, space)| !space.in_service).map(|(device, _)| *device).collect()
+    }
+
     /// The devices out of service that groups have members on.
     pub(crate) fn missed(&self) -> BTreeSet<DeviceIndex> {
         let inner = self.inner.borrow();
