@@ -102,6 +102,38 @@ pub(crate) const CLEAN_PAUSE_MAX: Duration = Duration::from_millis(500);
 pub(crate) const CLEAN_SET_ASIDE: Duration = Duration::from_secs(60);
 /// How long the cleaner waits for the space of emptied groups before it looks again.
 pub(crate) const CLEAN_RECLAIM_WAIT: Duration = Duration::from_secs(1);
+/// How long a transfer with a device may take before it is given up and the device is taken out of service, unless
+/// the operator says otherwise: more than a controller needs to start again. For flash.
+pub(crate) const DEVICE_PATIENCE: Duration = Duration::from_secs(10);
+/// The same for spinning disks, which may try for long to read a sector, and for files.
+pub(crate) const DEVICE_PATIENCE_SLOW: Duration = Duration::from_secs(30);
+/// In so many steps, at each of which is looked again whether it is still to be waited for.
+pub(crate) const DEVICE_PATIENCE_STEPS: u32 = 8;
+/// How exactly it is known that a transfer is late.
+pub(crate) const TICK: Duration = Duration::from_millis(10);
+/// Ticks without anybody who waits, after which they are not counted any more.
+pub(crate) const TICKS_IDLE_MAX: u32 = 100;
+/// Bytes of a segment of a file that may take as long to be written for the first time.
+pub(crate) const PREPARED_IN_ONE_PATIENCE: u64 = 32 << 20;
+/// A read is late after so many times the mean time of the device in the middle; a write, so many times that of the
+/// one in the middle of its row.
+pub(crate) const LATE_FACTOR: u32 = 8;
+/// But never before this. For flash and files.
+pub(crate) const LATE_MIN: Duration = Duration::from_millis(50);
+/// The same for spinning disks.
+pub(crate) const LATE_MIN_SLOW: Duration = Duration::from_millis(500);
+/// And always after this.
+pub(crate) const LATE_MAX: Duration = Duration::from_secs(2);
+/// Reads in a row that are late, or writes, after which a device is called slow.
+pub(crate) const LATE_IN_A_ROW_MAX: u32 = 4;
+/// Reads of one core that may be computed from other devices because they are late, at a time.
+pub(crate) const HEDGES_MAX: usize = 8;
+/// Reads after which it is computed anew from when on they are late.
+pub(crate) const LATE_RECKONED_EVERY: u32 = 64;
+/// Pause between two looks at a slow device.
+pub(crate) const SLOW_LOOK_PAUSE: Duration = Duration::from_secs(1);
+/// Looks in a row that were answered in time, after which a device is not slow any more.
+pub(crate) const SLOW_LOOKS_GOOD: u32 = 10;
 /// How long a device may be out of service before its part of the groups is rebuilt on others, unless the operator
 /// says otherwise: most come back, after a restart or with a cable.
 pub(crate) const REBUILD_AFTER: Duration = Duration::from_secs(600);

@@ -58,6 +58,7 @@ OWN_SERVER = [
     ("kill-loop", "kill_loop.py", ["--rounds", "3"], ["--rounds", "10"], []),
     ("kill-loop-devices", "kill_loop.py", ["--loop-devices", "--rounds", "2", "--device-size", "512MiB"],
      ["--loop-devices", "--rounds", "10"], []),
+    ("hung-device", "hung_device.py", [], ["--rounds", "10"], []),
     ("rebuild", "rebuild.py", ["--rounds", "2"], ["--rounds", "12"], []),
     ("flip", "flip.py", ["--flips", "200"], ["--flips", "10000"], []),
     ("flip-running", "flip.py", ["--while-running", "--rounds", "4"], ["--while-running", "--rounds", "100"], []),

@@ -15,6 +15,7 @@ mod server;
 mod sharing;
 mod slice;
 mod slow_bodies;
+mod slow_devices;
 mod space;
 
 /// A file that is not named above would never run, and nobody would see it.

@@ -17,6 +17,8 @@ pub struct DeviceStatus {
     pub bytes: u64,
     /// In service.
     pub in_service: bool,
+    /// It answers much later than others: what can be is read and written elsewhere.
+    pub is_slow: bool,
     /// Why it was taken out of service in this run.
     pub failure: Option<DeviceError>,
 }
@@ -58,6 +60,7 @@ impl<R: Runtime> Engine<R> {
         let coordinator = self.node.coordinator.borrow().clone()?;
         let superblock = coordinator.owner.superblock();
         let failures = coordinator.failures.borrow().clone();
+        let slow = coordinator.owner.slow();
         let devices: Vec<DeviceStatus> = superblock
             .devices
             .iter()
@@ -65,6 +68,7 @@ impl<R: Runtime> Engine<R> {
                 index: entry.index,
                 bytes: entry.bytes,
                 in_service: entry.state == DeviceState::Present,
+                is_slow: slow.contains(&entry.index),
                 failure: failures.iter().find(|(index, _)| *index == entry.index).map(|(_, error)| *error),
             })
             .collect();

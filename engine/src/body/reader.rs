@@ -170,6 +170,7 @@ mod tests {
             epoch: Epoch(1),
             shape: CodeShape::new(2, 1).unwrap(),
             segment_bytes: 1 << 20,
+            missing: 0,
         };
         Sim::new(SimConfig::default())
             .run(|runtime| async move {

@@ -194,6 +194,12 @@ impl Arena {
         !self.inner.waiters.borrow().is_empty()
     }
 
+    /// Whether the buffer is one of this arena.
+    #[must_use]
+    pub(crate) fn owns(&self, buffer: &Buffer) -> bool {
+        buffer.is_of(&self.inner.home)
+    }
+
     /// Bytes free now, in whatever pieces.
     #[must_use]
     pub fn available(&self) -> usize {

@@ -65,6 +65,11 @@ impl Buffer {
         SharedBuffer::new(self.start, to_u32(self.capacity), self.page, Arc::clone(&self.home))
     }
 
+    /// Whether it comes home there.
+    pub(super) fn is_of(&self, home: &Arc<Home>) -> bool {
+        Arc::ptr_eq(&self.home, home)
+    }
+
     /// Whether others may read it.
     #[must_use]
     pub fn is_shared(&self) -> bool {

@@ -4,7 +4,7 @@ use super::cleaner::Cleaner;
 use super::node::Node;
 use super::rebuilder::Rebuilder;
 use crate::error::EngineError;
-use crate::pool::{Level, PoolOwner, PoolReply, PoolRequest, PoolView, Room, write_superblocks};
+use crate::pool::{DeviceUse, Level, PoolOwner, PoolReply, PoolRequest, PoolView, Room, write_superblocks};
 use crate::rows::write_blob;
 use crate::runtime::{CoreId, Device, DeviceError, Runtime, TaskQueue};
 use crate::shard::{Reply, Request, Router, Shard, ShardSnapshot};
@@ -139,6 +139,7 @@ impl<R: Runtime> Coordinator<R> {
                 }
                 return Ok(PoolReply::Done);
             }
+            PoolRequest::Slow { device } => self.avoid(*device),
             PoolRequest::Due => self.ask_for_checkpoint(),
             PoolRequest::Open { .. } => self.watch_space(),
             PoolRequest::Describe { .. } | PoolRequest::Prepared { .. } | PoolRequest::Seal { .. } => {}
@@ -153,7 +154,7 @@ impl<R: Runtime> Coordinator<R> {
     /// Every core stops writing to the device, and the superblocks of the others say so.
     async fn fence_everywhere(self: &Rc<Self>, device: DeviceIndex) -> Result<(), EngineError> {
         self.view.fence(device);
-        self.everywhere(|| Request::Fence(device)).await?;
+        self.everywhere(|| Request::Use(device, DeviceUse::Never)).await?;
         let failures = self.write_superblocks(|_| ()).await?;
         self.ask_for_checkpoint();
         self.rebuilder.call();

@@ -9,6 +9,7 @@
 //! 4. Every core opens a new log; a first checkpoint makes all of this the new starting point.
 //! 5. Serve.
 
+mod avoider;
 mod cleaner;
 mod coordinator;
 mod node;

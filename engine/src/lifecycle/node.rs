@@ -144,6 +144,7 @@ impl<R: Runtime> Node<R> {
         }
         let view =
             PoolView::new(self.runtime.clone(), seed.facts, slots).with_block_cache(self.options.cache_bytes);
+        view.wait_for_devices(self.options.device_patience);
         let view = Rc::new(view);
         view.connect(Rc::new(Link { node: Rc::downgrade(self) }));
         Ok(view)
@@ -233,8 +234,8 @@ impl<R: Runtime> Node<R> {
                 shard.view.forget(&groups);
                 Ok(Reply::Done)
             }
-            Request::Fence(device) => {
-                shard.view.fence(device);
+            Request::Use(device, how) => {
+                shard.view.make_use(device, how);
                 Ok(Reply::Done)
             }
             Request::Room(room) => {
@@ -312,7 +313,7 @@ async fn operate<R: Runtime>(shard: &Rc<Shard<R>>, request: Request) -> Result<R
         | Request::PassEpoch
         | Request::Live(_)
         | Request::Forget(_)
-        | Request::Fence(_)
+        | Request::Use(..)
         | Request::Room(_)
         | Request::Clean(_)
         | Request::LeaveLost

@@ -30,7 +30,7 @@ const REPLAY_BATCHES: usize = 256;
 pub(super) async fn open_pool<R: Runtime>(node: &Rc<Node<R>>) -> Result<StartReport, StartError> {
     let runtime = node.runtime.clone();
     let identified = identify(&runtime).await.map_err(StartError::Identify)?;
-    let facts = next_facts(&identified.superblock);
+    let facts = next_facts(&identified);
     let seed = ShardSeed {
         facts,
         devices: identified.present.clone(),
@@ -87,12 +87,14 @@ pub(super) async fn open_pool<R: Runtime>(node: &Rc<Node<R>>) -> Result<StartRep
     })
 }
 
-fn next_facts(superblock: &Superblock) -> PoolFacts {
+fn next_facts(identified: &Identified) -> PoolFacts {
+    let superblock = &identified.superblock;
     PoolFacts {
         pool: superblock.pool,
         epoch: Epoch(superblock.epoch.0 + 1),
         shape: superblock.shape,
         segment_bytes: superblock.segment_bytes,
+        missing: u16::try_from(identified.missing.len()).unwrap_or(u16::MAX),
     }
 }
 

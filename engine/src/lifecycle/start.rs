@@ -98,6 +98,8 @@ pub struct EngineOptions {
     /// How long a device may be out of service before its part of the groups is rebuilt on others; of groups that
     /// survive no further loss a minute at most.
     pub rebuild_after: Duration,
+    /// How long a transfer with a device may take before the device is taken out of service; `None` is what suits it.
+    pub device_patience: Option<Duration>,
 }
 
 impl Default for EngineOptions {
@@ -106,6 +108,7 @@ impl Default for EngineOptions {
             memtable_bytes: CHECKPOINT_MEMTABLE_BYTES,
             cache_bytes: CACHE_BYTES,
             rebuild_after: REBUILD_AFTER,
+            device_patience: None,
         }
     }
 }

@@ -44,6 +44,7 @@ pub async fn survey<R: Runtime>(runtime: &R) -> Result<Survey, StartError> {
         epoch: superblock.epoch,
         shape: superblock.shape,
         segment_bytes: superblock.segment_bytes,
+        missing: u16::try_from(identified.missing.len()).unwrap_or(u16::MAX),
     };
     let devices = runtime.devices();
     let mut slots = Vec::new();

@@ -113,6 +113,7 @@ pub async fn add_devices<R: Runtime>(runtime: &R, new: &[usize]) -> Result<Vec<D
         epoch: superblock.epoch,
         shape: superblock.shape,
         segment_bytes: superblock.segment_bytes,
+        missing: 0,
     };
     let view = PoolView::new(runtime.clone(), facts, slots);
     let failures = write_superblocks(&view, &larger).await.map_err(AddError::Engine)?;

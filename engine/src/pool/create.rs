@@ -185,7 +185,7 @@ pub async fn create_pool<R: Runtime>(runtime: &R, options: &CreateOptions) -> Re
         cores: 0,
         clean: true,
     };
-    let facts = PoolFacts { pool, epoch: Epoch(0), shape: options.shape, segment_bytes };
+    let facts = PoolFacts { pool, epoch: Epoch(0), shape: options.shape, segment_bytes, missing: 0 };
     let view = PoolView::new(runtime.clone(), facts, slots);
     let failures = write_superblocks(&view, &superblock).await.map_err(CreateError::Engine)?;
     if let Some((device, error)) = failures.into_iter().next() {

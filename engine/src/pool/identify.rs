@@ -1,8 +1,9 @@
 //! Which device is which: reads labels and superblocks, chooses the superblock to trust, says what
 //! is missing, damaged or foreign. Writes nothing.
 
+use super::watched::{Watch, Watched};
 use crate::number::to_usize;
-use crate::runtime::{Device, Runtime};
+use crate::runtime::{Device, DeviceError, Runtime};
 use ashlar_disk_format::constants::{SUPERBLOCK_SLOT_BYTES, WRITE_UNIT};
 use ashlar_disk_format::error::{DecodeError, Field, Structure};
 use ashlar_disk_format::label::{Label, Probe};
@@ -11,6 +12,7 @@ use ashlar_disk_format::superblock::{DeviceEntry, DeviceState, Superblock};
 use ashlar_disk_format::superblock_quorum::{QuorumError, choose};
 use ashlar_disk_format::units::{DeviceId, DeviceIndex, PoolId};
 use ashlar_disk_format::version::{Access, check};
+use std::rc::Rc;
 
 /// Segments have this size when only the offsets of labels and superblocks are wanted: those do
 /// not depend on it.
@@ -116,8 +118,12 @@ impl Found {
 /// [`IdentifyError`] says what to do.
 pub async fn identify<R: Runtime>(runtime: &R) -> Result<Identified, IdentifyError> {
     let mut found = Vec::new();
-    for device in runtime.devices() {
-        found.push(inspect(runtime, &device).await);
+    let devices = runtime.devices();
+    // Whoever hangs is not there.
+    let watch = Watch::new(runtime.clone(), devices.len());
+    for (number, device) in (0..).zip(devices) {
+        let watched = Watched::new(runtime.clone(), device, number, Rc::clone(&watch));
+        found.push(Box::pin(inspect(runtime, &watched)).await);
     }
     let pool = majority(&found);
     let copies: Vec<_> = found
@@ -205,18 +211,20 @@ fn assign(superblock: Superblock, found: &[Found]) -> Identified {
     Identified { superblock, name, present, missing, reports, relabel }
 }
 
-async fn inspect<R: Runtime>(runtime: &R, device: &R::Device) -> Found {
+async fn inspect<R: Runtime>(runtime: &R, device: &Watched<R>) -> Found {
     let info = device.info();
-    let mut found = Found {
+    let nothing = || Found {
         name: info.name.clone(),
         label: None,
         label_damaged: false,
         copies: Vec::new(),
         bytes: info.bytes,
     };
+    let mut found = nothing();
     let Ok(layout) = DeviceLayout::new(info.bytes, ANY_SEGMENT_BYTES) else { return found };
     for offset in layout.label_offsets() {
         let bytes = read_bytes(runtime, device, offset, to_usize(u64::from(WRITE_UNIT))).await;
+        let Ok(bytes) = bytes else { return nothing() };
         match bytes.map(|bytes| Label::probe(&bytes)) {
             Some(Probe::Ours(label)) => found.label = Some(*label),
             Some(Probe::Damaged(_) | Probe::NotOurs) | None => found.label_damaged = true,
@@ -225,6 +233,7 @@ async fn inspect<R: Runtime>(runtime: &R, device: &R::Device) -> Found {
     for copy in 0..4 {
         let slot = SUPERBLOCK_SLOT_BYTES;
         let bytes = read_bytes(runtime, device, layout.superblock_offset(copy), slot).await;
+        let Ok(bytes) = bytes else { return nothing() };
         let decoded = bytes.map_or_else(unreadable, |bytes| Superblock::decode(&bytes));
         found.copies.push((copy, decoded));
     }
@@ -236,13 +245,21 @@ fn unreadable() -> Result<Superblock, DecodeError> {
     Err(DecodeError::Short { structure, field: Field::Header, offset: 0, needed: 1, found: 0 })
 }
 
+/// `None` is what cannot be read.
+///
+/// # Errors
+/// [`DeviceError::Late`], and no other: the device hangs.
 async fn read_bytes<R: Runtime>(
     runtime: &R,
-    device: &R::Device,
+    device: &Watched<R>,
     offset: u64,
     length: usize,
-) -> Option<Vec<u8>> {
-    let buffer = runtime.reserve().take(length).await.ok()?;
+) -> Result<Option<Vec<u8>>, DeviceError> {
+    let Ok(buffer) = runtime.reserve().take(length).await else { return Ok(None) };
     let (result, buffer) = device.read(offset, buffer, length).await;
-    result.ok().map(|()| buffer.bytes()[..length].to_vec())
+    match result {
+        Ok(()) => Ok(Some(buffer.bytes()[..length].to_vec())),
+        Err(error @ DeviceError::Late) => Err(error),
+        Err(_unreadable) => Ok(None),
+    }
 }

@@ -25,7 +25,7 @@ pub(crate) async fn rewrite_labels<R: Runtime>(view: &PoolView<R>, identified: &
 /// Writes one copy of a label.
 pub(super) async fn write_label<R: Runtime>(
     runtime: &R,
-    device: &R::Device,
+    device: &impl Device,
     offset: u64,
     label: &Label,
 ) -> Result<(), DeviceError> {

@@ -44,6 +44,8 @@ pub(crate) enum PoolRequest {
     Seal { group: GroupId, tail: RowOffset },
     /// A checkpoint is due.
     Due,
+    /// A device answers much later than others.
+    Slow { device: DeviceIndex },
     /// A device failed a write or a flush: take it out of service.
     Failed { device: DeviceIndex, error: DeviceError },
 }

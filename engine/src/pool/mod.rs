@@ -18,10 +18,13 @@ mod labels;
 mod ledger;
 mod link;
 mod owner;
+mod pace;
 mod pins;
 mod room;
 mod superblocks;
+mod ticks;
 mod view;
+mod watched;
 
 pub use add::{AddError, add_devices};
 pub(crate) use clean_plan::{Candidate, Level, Terms, choose_victims};
@@ -34,4 +37,4 @@ pub(crate) use owner::{OwnedDevice, OwnerGroup, PoolOwner, RebuildJob, Space, da
 pub(crate) use pins::PinSet;
 pub(crate) use room::{Patience, Room};
 pub(crate) use superblocks::write_superblocks;
-pub(crate) use view::{PoolFacts, PoolView};
+pub(crate) use view::{DeviceUse, PoolFacts, PoolView};

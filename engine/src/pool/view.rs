@@ -2,28 +2,45 @@
 
 use super::ledger::Ledger;
 use super::link::{OpenedGroup, PoolLink, PoolReply, PoolRequest, Purpose};
+use super::pace::{Pace, is_write_late, late_after};
 use super::pins::Pins;
 use super::room::RoomWatch;
+use super::watched::{Watch, Watched};
 use crate::cache::BlockCache;
 use crate::error::EngineError;
-use crate::runtime::{DeviceError, Runtime};
+use crate::limits::{HEDGES_MAX, LATE_MIN, LATE_MIN_SLOW, LATE_RECKONED_EVERY};
+use crate::runtime::{Device, DeviceError, Runtime, TaskQueue};
 use crate::stripe::{Codec, Family};
-use crate::sync::Epochs;
+use crate::sync::{Epochs, Limit, Permit};
 use ashlar_disk_format::code::{CodeFamily, CodeShape};
 use ashlar_disk_format::group::GroupDescriptor;
 use ashlar_disk_format::layout::DeviceLayout;
 use ashlar_disk_format::units::{
     DeviceIndex, Epoch, Generation, GroupId, LogId, PoolId, RowOffset, SegmentIndex,
 };
+use futures_util::FutureExt as _;
+use smallvec::SmallVec;
 use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
 use std::rc::Rc;
+use std::time::Duration;
 
-#[derive(Debug)]
-struct Slot<D> {
-    device: D,
+struct Slot<R: Runtime> {
+    device: Watched<R>,
     layout: DeviceLayout,
     fenced: Cell<bool>,
+    pace: Pace,
+}
+
+/// What use is made of a device.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum DeviceUse {
+    /// As of all.
+    Usual,
+    /// It answers much later than others, so these are asked first, and groups are opened elsewhere.
+    Last,
+    /// It is out of service.
+    Never,
 }
 
 /// The identity of a pool and of this mount of it.
@@ -33,6 +50,8 @@ pub(crate) struct PoolFacts {
     pub(crate) epoch: Epoch,
     pub(crate) shape: CodeShape,
     pub(crate) segment_bytes: u64,
+    /// Devices that were not there at the start, of those that groups may lie on.
+    pub(crate) missing: u16,
 }
 
 /// See the module.
@@ -49,7 +68,11 @@ pub(crate) struct PoolView<R: Runtime> {
     pub(crate) pins: Pins,
     /// How much room there is.
     pub(crate) room: RoomWatch,
-    slots: BTreeMap<DeviceIndex, Slot<R::Device>>,
+    slots: BTreeMap<DeviceIndex, Slot<R>>,
+    watch: Rc<Watch<R>>,
+    /// From when on a read is late, for flash, and after how many reads that is computed anew.
+    late_after: Cell<(Duration, u32)>,
+    hedges: Limit,
     groups: RefCell<BTreeMap<GroupId, Rc<GroupDescriptor>>>,
     codecs: RefCell<Vec<(CodeShape, Rc<Codec>)>>,
     link: RefCell<Option<Rc<dyn PoolLink>>>,
@@ -70,10 +93,13 @@ impl<R: Runtime> PoolView<R> {
         facts: PoolFacts,
         devices: Vec<(DeviceIndex, R::Device, DeviceLayout)>,
     ) -> Self {
-        let slots = devices
-            .into_iter()
-            .map(|(index, device, layout)| (index, Slot { device, layout, fenced: Cell::new(false) }))
-            .collect();
+        let losses_max = usize::from(facts.shape.m).saturating_sub(usize::from(facts.missing));
+        let watch = Watch::new(runtime.clone(), losses_max);
+        let slot = |(index, device, layout): (DeviceIndex, R::Device, DeviceLayout)| {
+            let device = Watched::new(runtime.clone(), device, index.0, Rc::clone(&watch));
+            (index, Slot { device, layout, fenced: Cell::new(false), pace: Pace::default() })
+        };
+        let slots = devices.into_iter().map(slot).collect();
         Self {
             runtime,
             facts,
@@ -83,6 +109,9 @@ impl<R: Runtime> PoolView<R> {
             pins: Pins::default(),
             room: RoomWatch::default(),
             slots,
+            watch,
+            late_after: Cell::default(),
+            hedges: Limit::new(HEDGES_MAX),
             groups: RefCell::default(),
             codecs: RefCell::default(),
             link: RefCell::new(None),
@@ -95,6 +124,11 @@ impl<R: Runtime> PoolView<R> {
     /// bodies in the arena.
     pub(crate) fn with_block_cache(self, bytes: usize) -> Self {
         Self { blocks: BlockCache::new(bytes, self.runtime.arena()), ..self }
+    }
+
+    /// Waits so long for any device; `None` is what suits each.
+    pub(crate) fn wait_for_devices(&self, patience: Option<Duration>) {
+        self.watch.wait_for(patience);
     }
 
     /// Connects the view with the pool's owner; once, before the first write.
@@ -110,17 +144,18 @@ impl<R: Runtime> PoolView<R> {
     }
 
     /// The device, when it is in service.
-    pub(crate) fn device(&self, index: DeviceIndex) -> Option<&R::Device> {
+    pub(crate) fn device(&self, index: DeviceIndex) -> Option<&Watched<R>> {
         self.slots.get(&index).filter(|slot| !slot.fenced.get()).map(|slot| &slot.device)
     }
 
-    /// One of the group's devices is out of service.
-    pub(crate) fn lacks_member(&self, group: &GroupDescriptor) -> bool {
-        group.members.iter().any(|member| self.device(member.device).is_none())
+    /// One of the group's devices is out of service, or slow.
+    pub(crate) fn is_to_be_left(&self, group: &GroupDescriptor) -> bool {
+        let is_bad = |device| self.device(device).is_none() || self.is_slow(device);
+        group.members.iter().any(|member| is_bad(member.device))
     }
 
     /// Every device in service.
-    pub(crate) fn in_service(&self) -> impl Iterator<Item = (DeviceIndex, &R::Device, &DeviceLayout)> {
+    pub(crate) fn in_service(&self) -> impl Iterator<Item = (DeviceIndex, &Watched<R>, &DeviceLayout)> {
         self.slots
             .iter()
             .filter(|(_, slot)| !slot.fenced.get())
@@ -131,6 +166,7 @@ impl<R: Runtime> PoolView<R> {
     pub(crate) fn fence(&self, index: DeviceIndex) {
         if let Some(slot) = self.slots.get(&index) {
             slot.fenced.set(true);
+            self.watch.leave(index.0);
         }
     }
 
@@ -212,6 +248,96 @@ impl<R: Runtime> PoolView<R> {
         self.fence(device);
         // The owner may be shutting down; the device is fenced here in any case.
         let _reported = self.ask(PoolRequest::Failed { device, error }).await;
+    }
+
+    /// What is read is asked of others first.
+    pub(crate) fn is_slow(&self, index: DeviceIndex) -> bool {
+        self.slots.get(&index).is_some_and(|slot| slot.pace.is_slow())
+    }
+
+    /// The owner says what use is to be made of a device.
+    pub(crate) fn make_use(&self, index: DeviceIndex, how: DeviceUse) {
+        let Some(slot) = self.slots.get(&index) else { return };
+        match how {
+            DeviceUse::Usual => slot.pace.set_slow(false),
+            DeviceUse::Last => slot.pace.set_slow(true),
+            DeviceUse::Never => self.fence(index),
+        }
+    }
+
+    /// Resolves when a read of this device that begins now is late.
+    pub(crate) fn late(&self, device: &Watched<R>) -> impl Future<Output = ()> + Unpin + use<R> {
+        self.watch.after(self.late_after(device))
+    }
+
+    /// From when on a read of this device is late.
+    pub(crate) fn late_after(&self, device: &Watched<R>) -> Duration {
+        let least = if device.info().rotational { LATE_MIN_SLOW } else { LATE_MIN };
+        let (late, left) = self.late_after.get();
+        if let Some(left) = left.checked_sub(1) {
+            self.late_after.set((late, left));
+            return late.max(least);
+        }
+        let means = self.slots.values().map(|slot| slot.pace.mean()).filter(|mean| *mean > 0);
+        let late = late_after(&mut means.collect::<SmallVec<[u64; 64]>>(), LATE_MIN);
+        self.late_after.set((late, LATE_RECKONED_EVERY));
+        late.max(least)
+    }
+
+    /// A read took so long, and was not late.
+    pub(crate) fn read_took(&self, index: DeviceIndex, time: Duration) {
+        if let Some(slot) = self.slots.get(&index) {
+            slot.pace.read_took(time);
+        }
+    }
+
+    /// A late read took so long after all.
+    pub(crate) fn late_read_took(&self, index: DeviceIndex, time: Duration) {
+        if let Some(slot) = self.slots.get(&index) {
+            slot.pace.late_read_took(time);
+            // All of them may have grown slow.
+            self.late_after.set((self.late_after.get().0, 0));
+        }
+    }
+
+    /// A read is late: what it was to bring may be computed instead, if that is not done for too many already.
+    pub(crate) fn read_is_late(self: &Rc<Self>, index: DeviceIndex) -> Option<Permit> {
+        if self.slots.get(&index).is_some_and(|slot| slot.pace.read_is_late()) {
+            self.report_slow(index);
+        }
+        self.hedges.enter().now_or_never()
+    }
+
+    /// The writes of one row took so long each.
+    pub(crate) fn row_took(self: &Rc<Self>, times: &[(DeviceIndex, Duration)]) {
+        let Some((index, longest)) = times.iter().max_by_key(|(_, time)| *time) else { return };
+        if *longest < LATE_MIN {
+            // Nearly always.
+            times.iter().for_each(|(index, _)| _ = self.write_was(*index, false));
+            return;
+        }
+        let mut all: SmallVec<[Duration; 64]> = times.iter().map(|(_, time)| *time).collect();
+        let is_rotational = self.device(*index).is_some_and(|device| device.info().rotational);
+        let least = if is_rotational { LATE_MIN_SLOW } else { LATE_MIN };
+        let is_late = is_write_late(*longest, &mut all, least);
+        for (other, _) in times {
+            if self.write_was(*other, is_late && other == index) {
+                self.report_slow(*other);
+            }
+        }
+    }
+
+    fn write_was(&self, index: DeviceIndex, is_late: bool) -> bool {
+        self.slots.get(&index).is_some_and(|slot| slot.pace.write_was(is_late))
+    }
+
+    /// Tells the owner that a device is slow, in a task of its own: nobody waits for that.
+    fn report_slow(self: &Rc<Self>, device: DeviceIndex) {
+        let view = Rc::clone(self);
+        self.runtime.spawn(TaskQueue::Background, async move {
+            // The owner may be closing.
+            let _reported = view.ask(PoolRequest::Slow { device }).await;
+        });
     }
 
     /// Tells the owner that a checkpoint is due.

@@ -341,10 +341,10 @@ impl<R: Runtime> DataWriter<R> {
         Ok(())
     }
 
-    /// Stops writing to the open group if it lacks a member, without waiting for a row that fails.
+    /// Stops writing to the open group if it lacks a member or has one on a slow device, without waiting for a row that fails.
     pub(crate) async fn leave_lost(&self) {
         let open = self.current.borrow().as_ref().map(|open| Rc::clone(&open.descriptor));
-        if let Some(open) = open.filter(|open| self.view.lacks_member(open)) {
+        if let Some(open) = open.filter(|open| self.view.is_to_be_left(open)) {
             self.abandon(&open).await;
         }
     }

@@ -48,6 +48,21 @@ pub(crate) async fn mend<R: Runtime>(
     group: &GroupDescriptor,
     extent: &Extent,
 ) -> Result<Buffer, EngineError> {
+    let chunk = compute(view, group, extent).await?;
+    let place = RowPlace { row: extent.row, height: extent.height, data_count: extent.data_count };
+    write_back(view, group, place, usize::from(extent.member), &chunk);
+    Ok(chunk)
+}
+
+/// As [`mend`], of a chunk that is late and not lost: it is not written back.
+///
+/// # Errors
+/// As [`mend`].
+pub(crate) async fn compute<R: Runtime>(
+    view: &Rc<PoolView<R>>,
+    group: &GroupDescriptor,
+    extent: &Extent,
+) -> Result<Buffer, EngineError> {
     let wanted = usize::from(extent.member);
     let needed = usize::from(extent.data_count);
     let place = RowPlace { row: extent.row, height: extent.height, data_count: extent.data_count };
@@ -70,8 +85,6 @@ pub(crate) async fn mend<R: Runtime>(
     if !holds(extent, &chunk, header_bytes(group.shape.members())) {
         return Err(lost(0));
     }
-    drop(sources);
-    write_back(view, group, place, wanted, &chunk);
     Ok(chunk)
 }
 
@@ -97,7 +110,11 @@ pub(crate) async fn gather<R: Runtime>(
 ) -> Vec<GoodChunk> {
     let needed = usize::from(place.data_count);
     let parity = usize::from(group.shape.k)..group.shape.members();
-    let mut candidates = (0..needed).chain(parity).filter(|member| Some(*member) != except);
+    let mut candidates: Vec<usize> =
+        (0..needed).chain(parity).filter(|member| Some(*member) != except).collect();
+    // Those that are slow last.
+    candidates.sort_by_key(|member| view.is_slow(group.members[*member].device));
+    let mut candidates = candidates.into_iter();
     let mut good: Vec<GoodChunk> = Vec::with_capacity(needed);
     loop {
         let missing = (needed - good.len()).min(buffers.len());

@@ -1,7 +1,10 @@
 //! Reading an extent: one device read of the blocks that are touched, each verified against the
 //! checksum its parent holds; when that fails, from the other members.
+//!
+//! A read that is late is not waited for alone: what it was to bring is computed from the others meanwhile, and
+//! whichever is first serves. Of a device that is slow the others are asked first.
 
-use super::mend::mend;
+use super::mend::{compute, mend};
 use crate::buffer::{Arena, Buffer, BufferSlice};
 use crate::error::EngineError;
 use crate::number::{to_u32, to_usize};
@@ -12,9 +15,10 @@ use ashlar_disk_format::constants::WRITE_UNIT;
 use ashlar_disk_format::error::{DecodeError, Field, Structure};
 use ashlar_disk_format::extent::Extent;
 use ashlar_disk_format::group::GroupDescriptor;
-use ashlar_disk_format::units::{Height, RowOffset};
-use futures_util::future::LocalBoxFuture;
+use ashlar_disk_format::units::{DeviceIndex, Height, RowOffset};
+use futures_util::future::{Either, LocalBoxFuture, select};
 use std::ops::Range;
+use std::pin::pin;
 use std::rc::Rc;
 
 /// The verified bytes `range` of `extent`, in a buffer of `arena`.
@@ -33,14 +37,42 @@ pub(crate) async fn read_extent<R: Runtime>(
     fits(extent, &group, view.facts.segment_bytes)?;
     let window = Window::of(extent, &range, header_bytes(group.shape.members()));
     let buffer = arena.take(window.bytes.len()).await?;
-    let (read, buffer) = read_window(view, buffer, &group, extent, &window).await;
-    if read && window.verify(extent, &buffer) {
-        return Ok(window.slice(buffer, &range, extent));
+    fetch(view, &group, extent, &range, (window, buffer)).await
+}
+
+/// The verified bytes `range` of the extent, of which `window` is to be read into `buffer`.
+async fn fetch<R: Runtime>(
+    view: &Rc<PoolView<R>>,
+    group: &GroupDescriptor,
+    extent: &Extent,
+    range: &Range<u32>,
+    (window, buffer): (Window, Buffer),
+) -> Result<BufferSlice, EngineError> {
+    let is_of_reserve = view.runtime.reserve().owns(&buffer);
+    let mut buffer = buffer;
+    if group.members.get(usize::from(extent.member)).is_some_and(|member| view.is_slow(member.device)) {
+        // A reader of the reserve lets go of its own buffer before it takes more.
+        let own = Some(buffer).filter(|_| !is_of_reserve);
+        if let Ok(chunk) = Box::pin(compute(view, group, extent)).await {
+            return Ok(given(chunk, own, range, extent, window));
+        }
+        buffer = match own {
+            Some(own) => own,
+            None => view.runtime.reserve().take(window.bytes.len()).await?,
+        };
     }
+    let buffer = match read_window(view, buffer, group, extent, &window).await {
+        Fetched::Read(buffer) if window.verify(extent, &buffer) => {
+            return Ok(window.slice(buffer, range, extent));
+        }
+        Fetched::Computed(chunk) => {
+            let own = if is_of_reserve { None } else { view.runtime.arena().try_take(window.bytes.len()) };
+            return Ok(given(chunk, own, range, extent, window));
+        }
+        Fetched::Read(buffer) | Fetched::Failed(buffer) => buffer,
+    };
     // A reader of the reserve lets go of its own buffer before it takes more.
-    let reserve = view.runtime.reserve();
-    let keeps_buffer = !std::ptr::eq(arena, reserve);
-    Box::pin(rebuilt(view, &group, extent, &range, window, keeps_buffer.then_some(buffer))).await
+    Box::pin(rebuilt(view, group, extent, range, window, (!is_of_reserve).then_some(buffer))).await
 }
 
 /// The bytes from the other members. A reader of the arena keeps its buffer: what it read ahead stands in memory
@@ -52,16 +84,27 @@ async fn rebuilt<R: Runtime>(
     group: &GroupDescriptor,
     extent: &Extent,
     range: &Range<u32>,
-    mut window: Window,
+    window: Window,
     buffer: Option<Buffer>,
 ) -> Result<BufferSlice, EngineError> {
     let chunk = mend(view, group, extent).await?;
+    Ok(given(chunk, buffer, range, extent, window))
+}
+
+/// What was asked for of a whole chunk, in `buffer` if there is one.
+fn given(
+    chunk: Buffer,
+    buffer: Option<Buffer>,
+    range: &Range<u32>,
+    extent: &Extent,
+    mut window: Window,
+) -> BufferSlice {
     let Some(mut buffer) = buffer else {
         window.bytes.start = 0;
-        return Ok(window.slice(chunk, range, extent));
+        return window.slice(chunk, range, extent);
     };
     buffer.bytes_mut()[..window.bytes.len()].copy_from_slice(&chunk.bytes()[window.bytes.clone()]);
-    Ok(window.slice(buffer, range, extent))
+    window.slice(buffer, range, extent)
 }
 
 /// Checks that the place an extent names exists in its group. Its parent's checksum was right, so this
@@ -111,12 +154,8 @@ pub(crate) fn read_body_at_once<R: Runtime>(
     let Some(buffer) = view.runtime.arena().try_take(window.bytes.len()) else { return Ok(None) };
     let view = Rc::clone(view);
     Ok(Some(Box::pin(async move {
-        let (read, buffer) = read_window(&view, buffer, &group, &extent, &window).await;
-        if read && window.verify(&extent, &buffer) {
-            return Ok(kept(&view, &extent, window.slice(buffer, &range, &extent)));
-        }
-        let rebuilt = Box::pin(rebuilt(&view, &group, &extent, &range, window, Some(buffer))).await?;
-        Ok(kept(&view, &extent, rebuilt))
+        let slice = fetch(&view, &group, &extent, &range, (window, buffer)).await?;
+        Ok(kept(&view, &extent, slice))
     })))
 }
 
@@ -164,21 +203,66 @@ impl Window {
     }
 }
 
-/// Whether the device put bytes into the buffer, which are not yet verified.
+/// What came of reading a window.
+enum Fetched {
+    /// The device put bytes into the buffer, which are not yet verified.
+    Read(Buffer),
+    /// It did not.
+    Failed(Buffer),
+    /// The whole chunk, verified, from other devices.
+    Computed(Buffer),
+}
+
 async fn read_window<R: Runtime>(
-    view: &PoolView<R>,
+    view: &Rc<PoolView<R>>,
     buffer: Buffer,
     group: &GroupDescriptor,
     extent: &Extent,
     window: &Window,
-) -> (bool, Buffer) {
-    let Some(member) = group.members.get(usize::from(extent.member)) else { return (false, buffer) };
+) -> Fetched {
+    let Some(member) = group.members.get(usize::from(extent.member)) else { return Fetched::Failed(buffer) };
     let device = view.device(member.device);
     let address = view.chunk_offset(member.device, member.segment, extent.row);
-    let (Some(device), Some(address)) = (device, address) else { return (false, buffer) };
+    let (Some(device), Some(address)) = (device, address) else { return Fetched::Failed(buffer) };
     let offset = address + u64::from(to_u32(window.bytes.start));
-    let (result, buffer) = device.read(offset, buffer, window.bytes.len()).await;
-    (result.is_ok(), buffer)
+    let begun = view.runtime.now();
+    let mut reading = pin!(device.unwatched().read(offset, buffer, window.bytes.len()));
+    if let Either::Left(((result, buffer), _)) = select(reading.as_mut(), view.late(device)).await {
+        view.read_took(member.device, view.runtime.now().since(begun));
+        return if result.is_ok() { Fetched::Read(buffer) } else { Fetched::Failed(buffer) };
+    }
+    let (index, capacity) = (member.device, window.bytes.len());
+    Box::pin(async move {
+        let reading = async { device.patiently(reading).await };
+        let (result, buffer) = match hedge(view, group, extent, index, reading).await {
+            Either::Left(Some(done)) => {
+                view.late_read_took(index, view.runtime.now().since(begun));
+                done
+            }
+            Either::Left(None) => (Err(DeviceError::Late), device.another(capacity).await),
+            Either::Right(chunk) => return Fetched::Computed(chunk),
+        };
+        if result.is_ok() { Fetched::Read(buffer) } else { Fetched::Failed(buffer) }
+    })
+    .await
+}
+
+/// Waits for a read that is late, or computes what it was to bring: whichever is first.
+async fn hedge<R: Runtime, T>(
+    view: &Rc<PoolView<R>>,
+    group: &GroupDescriptor,
+    extent: &Extent,
+    device: DeviceIndex,
+    reading: impl Future<Output = T>,
+) -> Either<T, Buffer> {
+    let mut reading = pin!(reading);
+    let Some(_one_of_few) = view.read_is_late(device) else { return Either::Left(reading.await) };
+    let computing = Box::pin(compute(view, group, extent));
+    match select(reading.as_mut(), computing).await {
+        Either::Left((done, _)) => Either::Left(done),
+        Either::Right((Ok(chunk), _)) => Either::Right(chunk),
+        Either::Right((Err(_others_lack_too), _)) => Either::Left(reading.await),
+    }
 }
 
 /// A chunk of a row from its start, `height` of it, as it stands on the device; the buffer comes back.

@@ -9,6 +9,8 @@ use ashlar_disk_format::group::GroupDescriptor;
 use ashlar_disk_format::units::{DeviceIndex, RowOffset};
 use futures_util::future::{OptionFuture, join, join_all, join4};
 use smallvec::SmallVec;
+use std::rc::Rc;
+use std::time::Duration;
 
 /// What became of a row's chunks.
 #[derive(Debug)]
@@ -21,7 +23,7 @@ pub(crate) struct Written {
 
 /// Writes every chunk of `row` durably, all at once, at `offset` of the group.
 pub(crate) async fn write_row<R: Runtime>(
-    view: &PoolView<R>,
+    view: &Rc<PoolView<R>>,
     descriptor: &GroupDescriptor,
     offset: RowOffset,
     row: RowBuffer,
@@ -29,21 +31,25 @@ pub(crate) async fn write_row<R: Runtime>(
     let mut row = row;
     let mut chunks = row.take_chunks();
     let height = to_usize(u64::from(row.geometry().height.bytes()));
+    let begun = view.runtime.now();
     let writes = chunks.drain(..).enumerate().map(|(index, chunk)| {
         let target = descriptor.members[row.member_of(index)];
         async move {
             let (result, chunk) = write_chunk(view, target, offset, chunk, height).await;
-            (target.device, result, chunk)
+            ((target.device, view.runtime.now().since(begun)), result, chunk)
         }
     });
     let written = join_few(writes).await;
     let mut failures = Vec::new();
-    for (device, result, chunk) in written {
+    let mut times: SmallVec<[(DeviceIndex, Duration); FEW]> = SmallVec::new();
+    for (time, result, chunk) in written {
         if let Err(error) = result {
-            failures.push((device, error));
+            failures.push((time.0, error));
         }
+        times.push(time);
         chunks.push(chunk);
     }
+    view.row_took(&times);
     row.put_chunks(chunks);
     Written { row, failures }
 }

@@ -156,6 +156,8 @@ pub enum DeviceError {
     NoSpace,
     /// The device was taken out of service after an earlier failure.
     Fenced,
+    /// It neither did it nor failed for so long that it was given up. It may still happen.
+    Late,
 }
 
 impl std::fmt::Display for DeviceError {
@@ -167,6 +169,7 @@ impl std::fmt::Display for DeviceError {
             Self::OutOfRange { offset, bytes } => write!(f, "{bytes} bytes at {offset} are beyond the end"),
             Self::NoSpace => write!(f, "no space left under the file device"),
             Self::Fenced => write!(f, "device was taken out of service"),
+            Self::Late => write!(f, "device did not answer"),
         }
     }
 }

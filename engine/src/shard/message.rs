@@ -3,7 +3,7 @@
 use crate::body::BodyPlace;
 use crate::error::EngineError;
 use crate::mesh::Lane;
-use crate::pool::{PoolFacts, PoolReply, PoolRequest, RebuildJob, Room};
+use crate::pool::{DeviceUse, PoolFacts, PoolReply, PoolRequest, RebuildJob, Room};
 use crate::rows::Rebuilt;
 use crate::types::{
     Condition, ListPage, ListQuery, NamedPart, ObjectMeta, Part, PartPage, Published, Upload, UploadId,
@@ -278,13 +278,13 @@ pub(crate) enum Request {
     Live(Vec<GroupId>),
     /// These groups are gone.
     Forget(Vec<GroupId>),
-    /// Do not write to this device any more.
-    Fence(DeviceIndex),
+    /// What use is to be made of this device from now on.
+    Use(DeviceIndex, DeviceUse),
     /// So much room there is now.
     Room(Room),
     /// Move what lies in these groups.
     Clean(Box<CleanCall>),
-    /// Write no more to groups that lack a member, and wait until those rows are written that were begun.
+    /// Write no more to groups that lack a member or have one on a slow device, and wait until those rows are written that were begun.
     LeaveLost,
     /// Rebuild this member.
     Rebuild(Box<RebuildJob>),

@@ -7,17 +7,18 @@
 //! 4. It is taken back when a durable checkpoint that began after the sealing counts no live byte
 //!    in it, and every operation that began before has ended.
 
+mod choosing;
 mod rebuilding;
 
 pub(crate) use rebuilding::RebuildJob;
 
-use super::choose_plan::{Candidate, choose, groups_left};
+use super::choose_plan::{Candidate, groups_left};
 use super::clean_plan::{self, Level, Marks};
 use super::link::{PoolReply, PoolRequest, Purpose};
 use super::view::PoolFacts;
 use crate::error::EngineError;
 use crate::limits::RESERVED_GROUPS;
-use crate::number::{to_u8, to_usize};
+use crate::number::to_usize;
 use ashlar_disk_format::checkpoint::{DevicePrepared, GroupState, GroupStatus};
 use ashlar_disk_format::code::CodeShape;
 use ashlar_disk_format::group::{GroupDescriptor, GroupKind, Member};
@@ -63,6 +64,8 @@ struct DeviceSpace {
     used: Vec<bool>,
     prepared: Vec<bool>,
     in_service: bool,
+    /// It answers much later than others: groups are opened elsewhere, if that is possible.
+    is_slow: bool,
 }
 
 impl DeviceSpace {
@@ -132,6 +135,7 @@ impl PoolOwner {
             used: vec![false; device.segments as usize],
             prepared: vec![device.always_prepared; device.segments as usize],
             in_service: device.in_service,
+            is_slow: false,
         };
         let devices = devices.iter().map(|device| (device.index, space(device))).collect();
         let inner = Inner {
@@ -285,7 +289,7 @@ impl PoolOwner {
                 }
                 Ok(PoolReply::Done)
             }
-            PoolRequest::Due => Ok(PoolReply::Done),
+            PoolRequest::Due | PoolRequest::Slow { .. } => Ok(PoolReply::Done),
             PoolRequest::Failed { device, .. } => {
                 let _newly = self.fail(*device);
                 Ok(PoolReply::Done)
@@ -517,48 +521,6 @@ impl Inner {
         group.resumable = false;
         group.open = true;
         Some(group.clone())
-    }
-
-    fn candidates(&self) -> Vec<Candidate> {
-        self.devices
-            .iter()
-            .filter(|(_, space)| space.in_service)
-            .map(|(device, space)| Candidate { device: *device, free: space.free() })
-            .collect()
-    }
-
-    /// The widest shape that the devices in service carry.
-    fn shape_now(&self, wanted: CodeShape) -> Result<CodeShape, EngineError> {
-        let present = self.devices.values().filter(|space| space.in_service).count();
-        let needed = usize::from(wanted.m) + 1;
-        if present < needed {
-            return Err(EngineError::ReadOnly { present, needed });
-        }
-        let k = to_u8((present - usize::from(wanted.m)).min(usize::from(wanted.k)));
-        CodeShape::new(k, wanted.m).map_err(|_impossible| EngineError::ReadOnly { present, needed })
-    }
-
-    /// Devices for a group, so that `kept_back` groups are left for others. Where nothing is kept back, a narrower group
-    /// is better than none; who has to leave something leaves groups of the widest shape, because room is counted in
-    /// those.
-    fn choose_devices(
-        &self,
-        wanted: CodeShape,
-        kept_back: u64,
-    ) -> Result<(CodeShape, Vec<DeviceIndex>), EngineError> {
-        let widest = self.shape_now(wanted)?;
-        let candidates = self.candidates();
-        let narrowest = if kept_back == 0 { 1 } else { widest.k };
-        for k in (narrowest..=widest.k).rev() {
-            let Ok(shape) = CodeShape::new(k, wanted.m) else { continue };
-            let left = groups_left(&candidates, shape.members());
-            if left > kept_back
-                && let Some(devices) = choose(&candidates, shape.members(), self.next_group)
-            {
-                return Ok((shape, devices));
-            }
-        }
-        Err(EngineError::Full)
     }
 }
 

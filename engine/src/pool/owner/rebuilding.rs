@@ -115,11 +115,12 @@ impl PoolOwner {
             .filter(|(lost, _)| *lost > 0)
             .collect();
         degraded.sort_by_key(|(lost, group)| (std::cmp::Reverse(*lost), group.descriptor.generation));
-        let candidates = inner.candidates();
+        let (quick, all) = (inner.quick_candidates(), inner.candidates());
         let job = degraded.into_iter().find_map(|(_, group)| {
             let mut lost = inner.lost(&group.descriptor);
             let (member, _) = lost.find(|(_, member)| devices.contains(&member.device))?;
-            let device = choose_another(&candidates, &group.descriptor.members)?;
+            let on = |candidates| choose_another(candidates, &group.descriptor.members);
+            let device = on(&quick).or_else(|| on(&all))?;
             let space = inner.devices.get(&device)?;
             let segment = space.used.iter().rposition(|used| !used)?;
             let target = Member { device, segment: SegmentIndex(u32::try_from(segment).ok()?) };

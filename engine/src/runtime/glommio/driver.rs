@@ -11,8 +11,9 @@
 //! later ends the sleep. glommio's reactor is not served meanwhile, nor at any other time: while the
 //! driver waits, some task is runnable, and so glommio always finds a queue to run and never parks.
 
+use super::super::contract::Monotonic;
 use super::core::Core;
-use super::limits::IDLE_BLOCK_MAX;
+use super::limits::{DRAIN_MAX, IDLE_BLOCK_MAX};
 use super::task::message_of;
 use std::cell::Cell;
 use std::future::{Future, poll_fn};
@@ -26,11 +27,14 @@ struct Driver {
     core: Rc<Core>,
     stopped: Cell<bool>,
     drained: Cell<bool>,
+    /// When nothing was left to wait for but transfers.
+    waits_since: Cell<Option<Monotonic>>,
 }
 
 /// Drives `core` until every core of the process has come to its end.
 pub(super) fn drive(core: Rc<Core>) -> impl Future<Output = ()> {
-    let driver = Driver { core, stopped: Cell::new(false), drained: Cell::new(false) };
+    let driver =
+        Driver { core, stopped: Cell::new(false), drained: Cell::new(false), waits_since: Cell::new(None) };
     poll_fn(move |context| {
         let turned = catch_unwind(AssertUnwindSafe(|| driver.turn(context)));
         match turned {
@@ -99,7 +103,8 @@ impl Driver {
     }
 
     /// The way down, when no task is runnable: the transfers run out; then all cores wait for each
-    /// other, so that no ring closes while another core may still send to it.
+    /// other, so that no ring closes while another core may still send to it. Nobody wants what is still under way, so a
+    /// device that hangs does not keep the process; but no memory that it may still write to is given back.
     fn has_ended(&self) -> bool {
         let core = &self.core;
         if !self.stopped.get() {
@@ -107,6 +112,12 @@ impl Driver {
         }
         if !self.drained.get() {
             if core.tasks.live() > 0 || !core.ring.is_drained() || !core.nvme.is_drained() {
+                let now = core.shared.clock.now();
+                let since = self.waits_since.get().unwrap_or(now);
+                self.waits_since.set(Some(since));
+                if now.since(since) >= DRAIN_MAX {
+                    super::leave("a device or a peer holds back transfers that nobody wants any more");
+                }
                 return false;
             }
             self.drained.set(true);

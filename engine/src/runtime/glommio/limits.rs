@@ -47,6 +47,8 @@ const _: () = assert!(
         <= COMPLETION_ENTRIES as usize
 );
 
+/// How long the process waits at its end for transfers that nobody wants any more.
+pub(super) const DRAIN_MAX: Duration = Duration::from_secs(5);
 /// Longest an idle core sleeps in its ring. Nothing depends on it: a core blocks only when the
 /// count of runnable tasks is zero, and each event that could make one runnable (completion, timer,
 /// message, signal) ends the sleep. It bounds the damage if that argument had a hole, at a cost of

@@ -62,6 +62,15 @@ pub use warning::LaunchWarning;
 
 use std::io::Write as _;
 
+/// Ends the process when all that was to be done is done, and says what it does not wait for.
+fn leave(what: &str) -> ! {
+    let mut standard_error = std::io::stderr().lock();
+    // Nothing can be done about a standard error that takes no more text.
+    let _written = writeln!(standard_error, "ashlar: {what}: they are not waited for");
+    drop(standard_error);
+    std::process::exit(0);
+}
+
 /// Ends the process with one line on standard error: for what must not be survived.
 fn abort(what: &str, message: &str) -> ! {
     let mut standard_error = std::io::stderr().lock();

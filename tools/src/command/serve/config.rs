@@ -8,6 +8,7 @@ use ashlar_engine::runtime::native::Passthrough;
 use std::fmt;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 /// Without `memory`, bytes.
 pub(crate) const MEMORY_DEFAULT: u64 = 1 << 30;
@@ -40,7 +41,12 @@ pub struct ServeConfig {
     tls: Option<TlsFiles>,
     /// How long a device may be out of service before what lies on it is rebuilt on others, as `10m`.
     rebuild_after: Option<String>,
+    /// How long a device may take for a transfer before it is taken out of service, as `10s`.
+    device_patience: Option<String>,
 }
+
+/// A busy device may well take as long as this for what it is asked.
+const DEVICE_PATIENCE_MIN: Duration = Duration::from_secs(1);
 
 /// What may stand for [`Passthrough`].
 #[derive(Debug, Clone, Copy, Default, serde::Deserialize)]
@@ -83,6 +89,8 @@ pub enum ConfigError {
     Memory,
     /// `rebuild_after` is no duration.
     RebuildAfter,
+    /// `device_patience` is no duration, or too short to tell a busy device from one that hangs.
+    DevicePatience,
     /// No devices are named.
     NoDevices,
     /// The secret is too short to be one.
@@ -96,6 +104,7 @@ impl fmt::Display for ConfigError {
             Self::Syntax { path, error } => write!(f, "{}: {error}", path.display()),
             Self::Memory => write!(f, "memory must be a size such as \"4GiB\""),
             Self::RebuildAfter => write!(f, "rebuild_after must be a duration such as \"10m\""),
+            Self::DevicePatience => write!(f, "device_patience must be a second or more, such as \"10s\""),
             Self::NoDevices => write!(f, "devices must name the pool's devices"),
             Self::WeakSecret => write!(f, "credentials.secret_key must have at least 16 characters"),
         }
@@ -140,7 +149,13 @@ impl ServeConfig {
             None => MEMORY_DEFAULT,
         };
         let rebuild_after = self.rebuild_after.as_deref().map(parse_duration).transpose();
+        let device_patience = self.device_patience.as_deref().map(parse_duration).transpose();
+        let device_patience = device_patience.map_err(|_syntax| ConfigError::DevicePatience)?;
+        if device_patience.is_some_and(|patience| patience < DEVICE_PATIENCE_MIN) {
+            return Err(ConfigError::DevicePatience);
+        }
         Ok(ServeOptions {
+            device_patience,
             rebuild_after: rebuild_after.map_err(|_syntax| ConfigError::RebuildAfter)?,
             devices: self.devices,
             passthrough: self.passthrough.into(),
@@ -197,9 +212,22 @@ mod tests {
         let read = |text: &str| toml::from_str::<ServeConfig>(text).unwrap().check().map(|o| o.rebuild_after);
         assert_eq!(read(GOOD).unwrap(), None);
         let hour = read(&format!("rebuild_after = \"1h\"\n{GOOD}")).unwrap();
-        assert_eq!(hour, Some(std::time::Duration::from_secs(3600)));
+        assert_eq!(hour, Some(Duration::from_secs(3600)));
         let odd = read(&format!("rebuild_after = \"soon\"\n{GOOD}"));
         assert!(matches!(odd, Err(ConfigError::RebuildAfter)));
+    }
+
+    #[test]
+    fn how_long_a_transfer_is_waited_for_can_be_said() {
+        let read =
+            |text: &str| toml::from_str::<ServeConfig>(text).unwrap().check().map(|o| o.device_patience);
+        assert_eq!(read(GOOD).unwrap(), None);
+        let minute = read(&format!("device_patience = \"1m\"\n{GOOD}")).unwrap();
+        assert_eq!(minute, Some(Duration::from_secs(60)));
+        for odd in ["soon", "0s", "900ms"] {
+            let found = read(&format!("device_patience = \"{odd}\"\n{GOOD}"));
+            assert!(matches!(found, Err(ConfigError::DevicePatience)), "{odd}: {found:?}");
+        }
     }
 
     #[test]

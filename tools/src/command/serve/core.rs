@@ -119,7 +119,7 @@ pub(super) async fn run_core(runtime: NativeRuntime, mesh: EngineMesh, shared: A
         shared.fail(message);
         // Nothing to open: the start below fails on every core and ends it.
     }
-    let started = Engine::start_with(runtime.clone(), mesh, shared.plan.engine).await;
+    let started = Box::pin(Engine::start_with(runtime.clone(), mesh, shared.plan.engine)).await;
     let (engine, report) = match started {
         Ok(started) => started,
         // The others only hear that core 0 gave up; why, it says itself.

@@ -109,6 +109,7 @@ pub(super) fn prepare(options: DemoOptions) -> Result<ServeOptions, DemoError> {
         cores: options.cores,
         memory: options.memory,
         rebuild_after: None,
+        device_patience: None,
         keys,
         show_secret,
         region: "us-east-1".to_owned(),

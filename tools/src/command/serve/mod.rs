@@ -58,6 +58,8 @@ pub struct ServeOptions {
     pub tls: Option<TlsFiles>,
     /// How long a device may be out of service before what lies on it is rebuilt on others, if not the default.
     pub rebuild_after: Option<Duration>,
+    /// How long a transfer with a device may take before the device is taken out of service, if not what suits it.
+    pub device_patience: Option<Duration>,
 }
 
 /// Why the server does not serve.
@@ -172,6 +174,7 @@ fn run(options: ServeOptions) -> Result<(), ServeError> {
         tls,
         engine: EngineOptions {
             rebuild_after: options.rebuild_after.unwrap_or(share.engine.rebuild_after),
+            device_patience: options.device_patience,
             ..share.engine
         },
         document_bytes: share.document_bytes,

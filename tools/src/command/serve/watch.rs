@@ -91,6 +91,17 @@ fn changes(before: &EngineStatus, now: &EngineStatus) -> Vec<String> {
             ));
         }
     }
+    for device in now.devices.iter().filter(|device| device.in_service) {
+        let was_slow = before.devices.iter().any(|old| old.index == device.index && old.is_slow);
+        match (was_slow, device.is_slow) {
+            (false, true) => lines.push(format!(
+                "device {} answers much later than others: what can be is read and written elsewhere",
+                device.index
+            )),
+            (true, false) => lines.push(format!("device {} answers in time again", device.index)),
+            (false, false) | (true, true) => {}
+        }
+    }
     let repaired = now.repaired.saturating_sub(before.repaired);
     if repaired > 0 {
         lines.push(format!("{repaired} damaged chunks were found by reads, and written again"));
@@ -123,6 +134,7 @@ mod tests {
             index: DeviceIndex(index),
             bytes: 1 << 30,
             in_service: true,
+            is_slow: false,
             failure: None,
         };
         EngineStatus {

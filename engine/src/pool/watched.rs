@@ -1,0 +1,298 @@
+//! Devices that are not waited for without end.
+//!
+//! A device may neither answer nor fail: firmware that hangs, a path that is gone. What is asked of it is given up
+//! after a while, as [`DeviceError::Late`], and whoever asked does as if it had failed. Invariants:
+//!
+//! - Only so many devices are given up as the code survives without, and only while the others answer: they are asked.
+//!   When more do not, it is what they have in common (a controller, a host that was paused), and everybody waits on: a
+//!   pool that waits is better than one without its devices.
+//! - Time in which this process did not run does not count: waiting is counted in ticks ([`super::ticks`]).
+//! - What is given up may still happen, at any time. So whoever gives up a write takes the device out of service, and
+//!   writes nowhere on it any more in this mount.
+//! - A transfer that is given up keeps its buffer until the device lets go of it; whoever asked gets another one, with
+//!   the same bytes where they were to be written.
+
+use super::ticks::{Tick, Ticks};
+use crate::buffer::Buffer;
+use crate::limits::{DEVICE_PATIENCE, DEVICE_PATIENCE_SLOW, DEVICE_PATIENCE_STEPS, PREPARED_IN_ONE_PATIENCE};
+use crate::number::to_usize;
+use crate::runtime::{Device, DeviceError, DeviceInfo, Durability, Runtime, TaskQueue};
+use ashlar_disk_format::constants::WRITE_UNIT;
+use futures_util::future::{Either, select};
+use std::cell::{Cell, RefCell};
+use std::collections::{BTreeMap, BTreeSet};
+use std::pin::{Pin, pin};
+use std::rc::Rc;
+use std::time::Duration;
+
+/// What one core knows of transfers that do not end.
+pub(super) struct Watch<R: Runtime> {
+    /// How long is waited; `None` is what suits the device.
+    patience: Cell<Option<Duration>>,
+    ticks: Rc<Ticks<R>>,
+    /// So many devices may be given up, or be out of service for another reason.
+    losses_max: usize,
+    devices: RefCell<BTreeMap<u16, R::Device>>,
+    /// Devices with transfers that were to be done by now, and how many.
+    overdue: RefCell<BTreeMap<u16, usize>>,
+    /// Devices that were asked whether they answer, and have not yet.
+    asked: RefCell<BTreeSet<u16>>,
+    /// Devices out of service.
+    out: RefCell<BTreeSet<u16>>,
+}
+
+impl<R: Runtime> Watch<R> {
+    /// Gives up at most `losses_max` devices.
+    pub(super) fn new(runtime: R, losses_max: usize) -> Rc<Self> {
+        Rc::new(Self {
+            patience: Cell::new(None),
+            ticks: Ticks::new(runtime),
+            losses_max,
+            devices: RefCell::default(),
+            overdue: RefCell::default(),
+            asked: RefCell::default(),
+            out: RefCell::default(),
+        })
+    }
+
+    /// Resolves when a transfer that begins now has taken so long.
+    pub(super) fn after(&self, duration: Duration) -> Tick<R> {
+        self.ticks.after(duration)
+    }
+
+    /// How long is waited for any device; `None` is what suits each.
+    pub(super) fn wait_for(&self, patience: Option<Duration>) {
+        self.patience.set(patience);
+    }
+
+    /// A device is out of service.
+    pub(super) fn leave(&self, number: u16) {
+        self.out.borrow_mut().insert(number);
+    }
+
+    fn is_out(&self, number: u16) -> bool {
+        self.out.borrow().contains(&number)
+    }
+
+    /// Whether the code survives without this device, and all that are overdue or out of service.
+    fn may_give_up(&self, number: u16) -> bool {
+        let out = self.out.borrow();
+        let overdue = self.overdue.borrow();
+        let late = overdue.keys().filter(|late| !out.contains(late)).count();
+        out.contains(&number) || late + out.len() <= self.losses_max
+    }
+
+    /// Asks every device that is not known to hang for something. Those that have not answered after `grace` are overdue
+    /// until they do.
+    fn ask_all(self: &Rc<Self>, runtime: &R, grace: Duration) {
+        let overdue = self.overdue.borrow();
+        for (number, device) in &*self.devices.borrow() {
+            if overdue.contains_key(number) || self.is_out(*number) || self.asked.borrow().contains(number) {
+                continue;
+            }
+            let unit = to_usize(u64::from(WRITE_UNIT));
+            let Some(buffer) = runtime.reserve().try_take(unit).or_else(|| runtime.arena().try_take(unit))
+            else {
+                return;
+            };
+            self.asked.borrow_mut().insert(*number);
+            let (watch, number, device, own) = (Rc::clone(self), *number, device.clone(), runtime.clone());
+            runtime.spawn(TaskQueue::Background, async move {
+                let mut answer = pin!(device.read(0, buffer, unit));
+                // An error is an answer.
+                if let Either::Right(_) = select(answer.as_mut(), pin!(own.sleep(grace))).await {
+                    let _overdue = Overdue::enter(&watch, number);
+                    let _answer = answer.await;
+                }
+                watch.asked.borrow_mut().remove(&number);
+            });
+        }
+    }
+}
+
+/// A transfer that was to be done by now.
+struct Overdue<'w, R: Runtime>(&'w Watch<R>, u16);
+
+impl<'w, R: Runtime> Overdue<'w, R> {
+    fn enter(watch: &'w Watch<R>, number: u16) -> Self {
+        *watch.overdue.borrow_mut().entry(number).or_default() += 1;
+        Self(watch, number)
+    }
+}
+
+impl<R: Runtime> Drop for Overdue<'_, R> {
+    fn drop(&mut self) {
+        let mut overdue = self.0.overdue.borrow_mut();
+        if let Some(count) = overdue.get_mut(&self.1) {
+            *count -= 1;
+            if *count == 0 {
+                overdue.remove(&self.1);
+            }
+        }
+    }
+}
+
+/// See the module.
+pub(crate) struct Watched<R: Runtime> {
+    runtime: R,
+    device: R::Device,
+    number: u16,
+    watch: Rc<Watch<R>>,
+}
+
+impl<R: Runtime> Clone for Watched<R> {
+    fn clone(&self) -> Self {
+        Self {
+            runtime: self.runtime.clone(),
+            device: self.device.clone(),
+            number: self.number,
+            watch: Rc::clone(&self.watch),
+        }
+    }
+}
+
+impl<R: Runtime> std::fmt::Debug for Watched<R> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Watched").field("number", &self.number).finish_non_exhaustive()
+    }
+}
+
+impl<R: Runtime> Watched<R> {
+    /// `number` tells the devices of one watch apart.
+    pub(super) fn new(runtime: R, device: R::Device, number: u16, watch: Rc<Watch<R>>) -> Self {
+        watch.devices.borrow_mut().insert(number, device.clone());
+        Self { runtime, device, number, watch }
+    }
+
+    /// The device itself, for a transfer that somebody else sees to.
+    pub(crate) fn unwatched(&self) -> &R::Device {
+        &self.device
+    }
+
+    fn patience(&self) -> Duration {
+        let info = self.device.info();
+        let own = if info.rotational || info.is_file { DEVICE_PATIENCE_SLOW } else { DEVICE_PATIENCE };
+        self.watch.patience.get().unwrap_or(own)
+    }
+
+    /// What comes of a transfer with the device; `None` when it was given up.
+    pub(crate) async fn patiently<F: Future>(&self, transfer: Pin<&mut F>) -> Option<F::Output> {
+        self.within(self.patience(), transfer).await
+    }
+
+    async fn within<F: Future>(&self, patience: Duration, transfer: Pin<&mut F>) -> Option<F::Output> {
+        let mut transfer = transfer;
+        let step = patience.div_f64(f64::from(DEVICE_PATIENCE_STEPS));
+        let mut steps = 0;
+        let mut overdue = None;
+        loop {
+            if let Either::Left((done, _)) = select(transfer.as_mut(), self.watch.ticks.after(step)).await {
+                return Some(done);
+            }
+            steps += 1;
+            if self.watch.is_out(self.number) {
+                return None;
+            }
+            if steps < DEVICE_PATIENCE_STEPS {
+                continue;
+            }
+            let since = steps - DEVICE_PATIENCE_STEPS;
+            overdue.get_or_insert_with(|| Overdue::enter(&self.watch, self.number));
+            if since.is_multiple_of(DEVICE_PATIENCE_STEPS) {
+                self.watch.ask_all(&self.runtime, step);
+            }
+            // They had one step to answer, and the next to be noted.
+            if since >= 2 && self.watch.may_give_up(self.number) {
+                return None;
+            }
+        }
+    }
+
+    /// A buffer like one that the device did not give back. Memory that is short now comes back when others end.
+    pub(crate) async fn another(&self, capacity: usize) -> Buffer {
+        loop {
+            let (arena, reserve) = (self.runtime.arena(), self.runtime.reserve());
+            if let Some(buffer) = arena.try_take(capacity).or_else(|| reserve.try_take(capacity)) {
+                return buffer;
+            }
+            self.runtime.sleep(self.patience().div_f64(f64::from(DEVICE_PATIENCE_STEPS))).await;
+        }
+    }
+}
+
+impl<R: Runtime> Device for Watched<R> {
+    fn info(&self) -> &DeviceInfo {
+        self.device.info()
+    }
+
+    async fn read(&self, offset: u64, buffer: Buffer, length: usize) -> (Result<(), DeviceError>, Buffer) {
+        let capacity = buffer.capacity();
+        match self.patiently(pin!(self.device.read(offset, buffer, length))).await {
+            Some(done) => done,
+            None => (Err(DeviceError::Late), self.another(capacity).await),
+        }
+    }
+
+    async fn write(
+        &self,
+        offset: u64,
+        buffer: Buffer,
+        length: usize,
+        durability: Durability,
+    ) -> (Result<(), DeviceError>, Buffer) {
+        let capacity = buffer.capacity();
+        let bytes = buffer.share();
+        if let Some(done) = self.patiently(pin!(self.device.write(offset, buffer, length, durability))).await
+        {
+            return done;
+        }
+        let mut copy = self.another(capacity).await;
+        copy.bytes_mut()[..length].copy_from_slice(&bytes.bytes()[..length]);
+        (Err(DeviceError::Late), copy)
+    }
+
+    async fn flush(&self) -> Result<(), DeviceError> {
+        self.patiently(pin!(self.device.flush())).await.unwrap_or(Err(DeviceError::Late))
+    }
+
+    async fn prepare(&self, offset: u64, length: u64) -> Result<(), DeviceError> {
+        let times = u32::try_from(length.div_ceil(PREPARED_IN_ONE_PATIENCE)).unwrap_or(u32::MAX).max(1);
+        let patience = self.patience().saturating_mul(times);
+        self.within(patience, pin!(self.device.prepare(offset, length)))
+            .await
+            .unwrap_or(Err(DeviceError::Late))
+    }
+
+    async fn discard(&self, offset: u64, length: u64) {
+        // Advice.
+        let _done = self.patiently(pin!(self.device.discard(offset, length))).await;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::runtime::sim::{Sim, SimConfig};
+
+    #[test]
+    fn no_more_are_given_up_than_the_code_survives_without() {
+        let run = Sim::new(SimConfig::default()).run(|runtime| async move {
+            let watch = Watch::new(runtime, 2);
+            let _first = Overdue::enter(&watch, 1);
+            let _again = Overdue::enter(&watch, 1);
+            let second = Overdue::enter(&watch, 2);
+            assert!(watch.may_give_up(1) && watch.may_give_up(2));
+            let third = Overdue::enter(&watch, 3);
+            assert!(!watch.may_give_up(1), "what three have in common is no device");
+            drop(second);
+            assert!(watch.may_give_up(1) && watch.may_give_up(3));
+            watch.leave(1);
+            assert!(watch.may_give_up(3), "one that is overdue and out of service is one");
+            watch.leave(5);
+            assert!(!watch.may_give_up(3));
+            assert!(watch.may_give_up(5), "out of service already");
+            drop(third);
+        });
+        run.assert_finished();
+    }
+}
