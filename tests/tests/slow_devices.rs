@@ -3,13 +3,13 @@
 
 #![expect(clippy::unwrap_used, reason = "a test may fail where it stands, and says where it is")]
 
-use ashlar_engine::runtime::sim::{FaultPlan, SimDisk};
+use ashlar_engine::runtime::sim::{CutAt, FaultPlan, Loss, SimDisk};
 use ashlar_engine::runtime::{DeviceError, Runtime as _};
 use ashlar_tests::check::Outcome;
 use ashlar_tests::load::{Habits, Work, life, settle};
 use ashlar_tests::model::Content;
 use ashlar_tests::rig::{Boot, Rig, SimEngine};
-use futures_util::future::join;
+use futures_util::future::{join, join_all};
 use std::time::Duration;
 
 const MIB: u64 = 1 << 20;
@@ -87,11 +87,33 @@ fn writes_go_elsewhere_when_a_device_hangs() {
             }
         });
         rig.disks[hung].set_hung(false);
-        // What was written elsewhere is whole there: any two devices may be missed.
-        for other in (0..7).filter(|other| *other != hung) {
-            let boot = Boot { seed, unplugged: vec![other, (other + 1) % 7], ..Boot::default() };
-            life(&rig, &boot, &work, |_engines, _work| async {});
+        life(&rig, &Boot { seed, ..Boot::default() }, &work, |_engines, _work| async {});
+    }
+}
+
+#[test]
+fn rows_of_bodies_that_a_hung_device_kept_are_whole_elsewhere() {
+    let rig = Rig::flash("4+2", 7, 64 * MIB);
+    let work = Work::new();
+    let disk = rig.disks[1].clone();
+    life(&rig, &Boot { cores: 1, ..Boot::default() }, &work, move |engines, work| {
+        let disk = disk.clone();
+        async move {
+            stock(&engines[0], &work, 2).await;
+            disk.set_hung(true);
+            let key = |number: u64| format!("body-{number}").into_bytes();
+            let puts = (0..6).map(|number| {
+                let (engine, work) = (&engines[0], &work);
+                async move { work.put(engine, &key(number), Content { seed: number, length: 700_000 }).await }
+            });
+            assert_eq!(join_all(puts).await, [true; 6]);
+            assert_eq!(failures(&engines[0]), [(1, DeviceError::Late)]);
         }
+    });
+    rig.disks[1].set_hung(false);
+    for pair in (0..7).flat_map(|first| (first + 1..7).map(move |second| vec![first, second])) {
+        let boot = Boot { unplugged: pair, ..Boot::default() };
+        life(&rig, &boot, &work, |_engines, _work| async {});
     }
 }
 
@@ -212,4 +234,37 @@ fn a_device_that_hangs_at_the_start_is_not_there() {
         work.run(&engines, 2, 3, habits()).await;
         assert_eq!(work.take_failures(), vec![]);
     });
+}
+
+#[test]
+fn a_device_that_begins_to_hang_while_the_pool_opens_is_not_waited_for_again_and_again() {
+    for after in [8, 14, 20, 30, 60] {
+        let rig = Rig::flash("4+2", 7, 64 * MIB);
+        let work = Work::new();
+        life(&rig, &Boot { seed: after, ..Boot::default() }, &work, move |engines, work| async move {
+            work.run(&engines, 1, 3, habits()).await;
+        });
+        // A start that has much to read: the process was killed.
+        let boot = Boot { seed: after, cut: Some(CutAt::Write(900)), loss: Loss::Process, ..Boot::default() };
+        let own = work.clone();
+        let ended = rig.boot(&boot, move |engines| {
+            let work = own.clone();
+            async move {
+                work.bucket(&engines[0]).await;
+                work.run(&engines, 2, 3, Habits { operations: 1000, ..habits() }).await;
+            }
+        });
+        ended.outcome.assert_cut();
+        rig.disks[3].set_faults(FaultPlan { hang_after: Some(after), ..FaultPlan::default() });
+        life(&rig, &Boot { seed: after, ..Boot::default() }, &work, move |engines, work| async move {
+            work.run(&engines, 3, 3, habits()).await;
+            assert_eq!(work.take_failures(), vec![]);
+            work.verify(&engines).await;
+            assert!(
+                engines[0].runtime().now().0 < u64::try_from(6 * PATIENCE.as_nanos()).unwrap(),
+                "{after}"
+            );
+            assert_eq!(engines[0].status().unwrap().devices.iter().filter(|d| !d.in_service).count(), 1);
+        });
+    }
 }

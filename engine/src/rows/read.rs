@@ -9,7 +9,7 @@ use crate::buffer::{Arena, Buffer, BufferSlice};
 use crate::error::EngineError;
 use crate::number::{to_u32, to_usize};
 use crate::pool::PoolView;
-use crate::runtime::{Device, DeviceError, Runtime};
+use crate::runtime::{Device, DeviceError, Runtime, TaskQueue};
 use ashlar_disk_format::chunk::header_bytes;
 use ashlar_disk_format::constants::WRITE_UNIT;
 use ashlar_disk_format::error::{DecodeError, Field, Structure};
@@ -239,7 +239,13 @@ async fn read_window<R: Runtime>(
                 view.late_read_took(index, view.runtime.now().since(begun));
                 done
             }
-            Either::Left(None) => (Err(DeviceError::Late), device.another(capacity).await),
+            Either::Left(None) => {
+                let view = Rc::clone(view);
+                view.runtime.clone().spawn(TaskQueue::Background, async move {
+                    view.report_failure(index, DeviceError::Late).await;
+                });
+                (Err(DeviceError::Late), device.another(capacity).await)
+            }
             Either::Right(chunk) => return Fetched::Computed(chunk),
         };
         if result.is_ok() { Fetched::Read(buffer) } else { Fetched::Failed(buffer) }
@@ -278,7 +284,12 @@ pub(crate) async fn read_chunk<R: Runtime>(
     let device = view.device(target.device).cloned();
     let address = view.chunk_offset(target.device, target.segment, row);
     let (Some(device), Some(address)) = (device, address) else { return (Err(DeviceError::Fenced), buffer) };
-    device.read(address, buffer, to_usize(u64::from(height.bytes()))).await
+    let (result, buffer) = device.read(address, buffer, to_usize(u64::from(height.bytes()))).await;
+    if result == Err(DeviceError::Late) {
+        // Nobody on this core waits for it again. The next write that is to go there tells the owner.
+        view.fence(target.device);
+    }
+    (result, buffer)
 }
 
 #[cfg(test)]
