@@ -268,3 +268,27 @@ fn a_device_that_begins_to_hang_while_the_pool_opens_is_not_waited_for_again_and
         });
     }
 }
+
+#[test]
+fn a_device_that_was_rebuilt_is_not_missed_when_another_hangs() {
+    let rig = Rig::flash("2+1", 6, 64 * MIB);
+    let work = Work::new();
+    let (dead, hung) = (rig.disks[0].clone(), rig.disks[1].clone());
+    life(&rig, &Boot::default(), &work, move |engines, work| {
+        let (dead, hung) = (dead.clone(), hung.clone());
+        async move {
+            stock(&engines[0], &work, 4).await;
+            dead.set_dead(true);
+            stock(&engines[0], &work, 4).await;
+            engines[0].runtime().sleep(Duration::from_secs(1000)).await;
+            settle(&engines[0]).await;
+            assert_eq!(engines[0].status().unwrap().redundancy.iter().skip(1).sum::<u64>(), 0);
+            hung.set_hung(true);
+            let begun = engines[0].runtime().now();
+            stock(&engines[0], &work, 4).await;
+            assert!(engines[0].runtime().now().since(begun) < 2 * PATIENCE);
+            assert_eq!(failures(&engines[0]).last(), Some(&(1, DeviceError::Late)));
+            work.verify(&engines).await;
+        }
+    });
+}

@@ -50,6 +50,8 @@ pub(crate) struct Coordinator<R: Runtime> {
     /// The newest durable checkpoint of this mount.
     checkpointed: Cell<u64>,
     opened: Cell<u64>,
+    /// Devices out of service of which the cores know that they are not missed.
+    forgotten: RefCell<BTreeSet<DeviceIndex>>,
     /// What the superblock refers to now.
     checkpoint_extents: RefCell<Vec<Extent>>,
     pub(crate) failures: RefCell<Vec<(DeviceIndex, DeviceError)>>,
@@ -72,7 +74,9 @@ impl<R: Runtime> Coordinator<R> {
         owner: PoolOwner,
         checkpoint_extents: Vec<Extent>,
     ) -> Rc<Self> {
+        let forgotten = RefCell::new(owner.vacant());
         Rc::new(Self {
+            forgotten,
             node: Rc::downgrade(node),
             view,
             owner,
@@ -259,11 +263,23 @@ impl<R: Runtime> Coordinator<R> {
         result?;
         over?;
         self.checkpoints.set(self.checkpoints.get() + 1);
+        self.forget_the_rebuilt().await;
         self.reclaim_later(number);
         if self.owner.space().level >= Level::Cleaning {
             self.cleaner.is_counted();
         }
         Ok(())
+    }
+
+    /// Tells the cores which devices out of service are not missed any more: others may be given up instead.
+    async fn forget_the_rebuilt(self: &Rc<Self>) {
+        let missed = self.owner.missed();
+        for device in self.owner.out_of_service().difference(&missed) {
+            if self.forgotten.borrow_mut().insert(*device) {
+                // A core that is closing does not mind.
+                let _told = self.everywhere(|| Request::Use(*device, DeviceUse::Forgotten)).await;
+            }
+        }
     }
 
     async fn write_checkpoint(self: &Rc<Self>, number: u64, clean: bool) -> Result<(), EngineError> {

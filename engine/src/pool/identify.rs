@@ -120,7 +120,7 @@ pub async fn identify<R: Runtime>(runtime: &R) -> Result<Identified, IdentifyErr
     let mut found = Vec::new();
     let devices = runtime.devices();
     // Whoever hangs is not there.
-    let watch = Watch::new(runtime.clone(), devices.len());
+    let watch = Watch::new(runtime.clone(), devices.len(), 0);
     for (number, device) in (0..).zip(devices) {
         let watched = Watched::new(runtime.clone(), device, number, Rc::clone(&watch));
         found.push(Box::pin(inspect(runtime, &watched)).await);

@@ -41,6 +41,8 @@ pub(crate) enum DeviceUse {
     Last,
     /// It is out of service.
     Never,
+    /// It is out of service, and nothing is on it any more.
+    Forgotten,
 }
 
 /// The identity of a pool and of this mount of it.
@@ -93,8 +95,7 @@ impl<R: Runtime> PoolView<R> {
         facts: PoolFacts,
         devices: Vec<(DeviceIndex, R::Device, DeviceLayout)>,
     ) -> Self {
-        let losses_max = usize::from(facts.shape.m).saturating_sub(usize::from(facts.missing));
-        let watch = Watch::new(runtime.clone(), losses_max);
+        let watch = Watch::new(runtime.clone(), usize::from(facts.shape.m), usize::from(facts.missing));
         let slot = |(index, device, layout): (DeviceIndex, R::Device, DeviceLayout)| {
             let device = Watched::new(runtime.clone(), device, index.0, Rc::clone(&watch));
             (index, Slot { device, layout, fenced: Cell::new(false), pace: Pace::default() })
@@ -257,11 +258,14 @@ impl<R: Runtime> PoolView<R> {
 
     /// The owner says what use is to be made of a device.
     pub(crate) fn make_use(&self, index: DeviceIndex, how: DeviceUse) {
-        let Some(slot) = self.slots.get(&index) else { return };
         match how {
-            DeviceUse::Usual => slot.pace.set_slow(false),
-            DeviceUse::Last => slot.pace.set_slow(true),
+            DeviceUse::Usual | DeviceUse::Last => {
+                if let Some(slot) = self.slots.get(&index) {
+                    slot.pace.set_slow(how == DeviceUse::Last);
+                }
+            }
             DeviceUse::Never => self.fence(index),
+            DeviceUse::Forgotten => self.watch.forget(index.0),
         }
     }
 

@@ -30,8 +30,10 @@ pub(super) struct Watch<R: Runtime> {
     /// How long is waited; `None` is what suits the device.
     patience: Cell<Option<Duration>>,
     ticks: Rc<Ticks<R>>,
-    /// So many devices may be given up, or be out of service for another reason.
+    /// So many devices may be given up, or be missed for another reason.
     losses_max: usize,
+    /// Devices that are missed since the start.
+    missing: Cell<usize>,
     devices: RefCell<BTreeMap<u16, R::Device>>,
     /// Devices with transfers that were to be done by now, and how many.
     overdue: RefCell<BTreeMap<u16, usize>>,
@@ -39,19 +41,23 @@ pub(super) struct Watch<R: Runtime> {
     asked: RefCell<BTreeSet<u16>>,
     /// Devices out of service.
     out: RefCell<BTreeSet<u16>>,
+    /// Of these, or of those that are missing, the ones that are not missed any more.
+    forgotten: RefCell<BTreeSet<u16>>,
 }
 
 impl<R: Runtime> Watch<R> {
-    /// Gives up at most `losses_max` devices.
-    pub(super) fn new(runtime: R, losses_max: usize) -> Rc<Self> {
+    /// Gives up at most `losses_max` devices, less those that are `missing` already.
+    pub(super) fn new(runtime: R, losses_max: usize, missing: usize) -> Rc<Self> {
         Rc::new(Self {
             patience: Cell::new(None),
             ticks: Ticks::new(runtime),
             losses_max,
+            missing: Cell::new(missing),
             devices: RefCell::default(),
             overdue: RefCell::default(),
             asked: RefCell::default(),
             out: RefCell::default(),
+            forgotten: RefCell::default(),
         })
     }
 
@@ -70,6 +76,14 @@ impl<R: Runtime> Watch<R> {
         self.out.borrow_mut().insert(number);
     }
 
+    /// A device out of service is not missed any more: what was on it is elsewhere.
+    pub(super) fn forget(&self, number: u16) {
+        let is_new = self.forgotten.borrow_mut().insert(number);
+        if is_new && !self.is_out(number) {
+            self.missing.set(self.missing.get().saturating_sub(1));
+        }
+    }
+
     fn is_out(&self, number: u16) -> bool {
         self.out.borrow().contains(&number)
     }
@@ -79,7 +93,8 @@ impl<R: Runtime> Watch<R> {
         let out = self.out.borrow();
         let overdue = self.overdue.borrow();
         let late = overdue.keys().filter(|late| !out.contains(late)).count();
-        out.contains(&number) || late + out.len() <= self.losses_max
+        let missed = self.missing.get() + out.difference(&self.forgotten.borrow()).count();
+        out.contains(&number) || late + missed <= self.losses_max
     }
 
     /// Asks every device that is not known to hang for something. Those that have not answered after `grace` are overdue
@@ -277,7 +292,7 @@ mod tests {
     #[test]
     fn no_more_are_given_up_than_the_code_survives_without() {
         let run = Sim::new(SimConfig::default()).run(|runtime| async move {
-            let watch = Watch::new(runtime, 2);
+            let watch = Watch::new(runtime, 2, 0);
             let _first = Overdue::enter(&watch, 1);
             let _again = Overdue::enter(&watch, 1);
             let second = Overdue::enter(&watch, 2);
@@ -291,7 +306,25 @@ mod tests {
             watch.leave(5);
             assert!(!watch.may_give_up(3));
             assert!(watch.may_give_up(5), "out of service already");
+            watch.forget(5);
+            watch.forget(5);
+            assert!(watch.may_give_up(3), "one that is not missed does not count");
             drop(third);
+        });
+        run.assert_finished();
+    }
+
+    #[test]
+    fn what_was_missing_at_the_start_counts_until_it_is_forgotten() {
+        let run = Sim::new(SimConfig::default()).run(|runtime| async move {
+            let watch = Watch::new(runtime, 2, 2);
+            let _late = Overdue::enter(&watch, 1);
+            assert!(!watch.may_give_up(1));
+            watch.forget(7);
+            watch.forget(7);
+            assert!(watch.may_give_up(1));
+            let _other = Overdue::enter(&watch, 2);
+            assert!(!watch.may_give_up(1), "it was forgotten once");
         });
         run.assert_finished();
     }

@@ -11,6 +11,7 @@
 use super::super::choose_plan::choose_another;
 use super::{Inner, OwnerGroup, PoolOwner};
 use ashlar_disk_format::group::{GroupDescriptor, Member};
+use ashlar_disk_format::superblock::{DeviceEntry, DeviceState};
 use ashlar_disk_format::units::{DeviceIndex, GroupId, RowOffset, SegmentIndex};
 use std::collections::BTreeSet;
 
@@ -68,6 +69,13 @@ impl PoolOwner {
     pub(crate) fn out_of_service(&self) -> BTreeSet<DeviceIndex> {
         let inner = self.inner.borrow();
         inner.devices.iter().filter(|(_, space)| !space.in_service).map(|(device, _)| *device).collect()
+    }
+
+    /// The devices that were known at the start to have nothing on them, and are not there.
+    pub(crate) fn vacant(&self) -> BTreeSet<DeviceIndex> {
+        let is_vacant = |entry: &&DeviceEntry| matches!(entry.state, DeviceState::Vacant { .. });
+        let inner = self.inner.borrow();
+        inner.superblock.devices.iter().filter(is_vacant).map(|entry| entry.index).collect()
     }
 
     /// The devices out of service that groups have members on.
