@@ -130,6 +130,10 @@ pub(crate) const LATE_IN_A_ROW_MAX: u32 = 4;
 pub(crate) const HEDGES_MAX: usize = 8;
 /// Reads after which it is computed anew from when on they are late.
 pub(crate) const LATE_RECKONED_EVERY: u32 = 64;
+/// Times that a core tells the owner of a device that it gave up, until it is heard: there may be no owner yet.
+pub(crate) const REPORTS_MAX: u32 = 600;
+/// Pause between two of these.
+pub(crate) const REPORT_PAUSE: Duration = Duration::from_secs(1);
 /// Pause between two looks at a slow device.
 pub(crate) const SLOW_LOOK_PAUSE: Duration = Duration::from_secs(1);
 /// Looks in a row that were answered in time, after which a device is not slow any more.

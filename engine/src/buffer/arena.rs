@@ -218,6 +218,13 @@ impl Arena {
         self.inner.or_relieve(|inner| inner.take(order))
     }
 
+    /// As [`Arena::try_take`], before those who wait: for whoever holds what they wait for until it has this.
+    pub(crate) fn take_first(&self, bytes: usize) -> Option<Buffer> {
+        self.reclaim();
+        let order = order_of(bytes);
+        self.inner.or_relieve(|inner| inner.take(order))
+    }
+
     /// One buffer of at least `bytes` (at most 1 MiB), waiting in turn.
     ///
     /// # Errors

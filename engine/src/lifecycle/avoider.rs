@@ -1,7 +1,7 @@
 //! Devices that answer much later than others: reads and new groups avoid them until they are quick again.
 //!
 //! Any core finds out, by its own reads and writes; core 0 decides, tells all cores, and has every core leave the
-//! groups that lie there. It then looks at the device from time to time. A device that does not answer a look at all is
+//! groups that lie there, if others can carry groups as wide. It then looks at the device from time to time. A device that does not answer a look at all is
 //! taken out of service.
 
 use super::coordinator::Coordinator;
@@ -23,11 +23,16 @@ impl<R: Runtime> Coordinator<R> {
         let coordinator = Rc::clone(self);
         self.view.runtime.spawn(TaskQueue::Background, async move {
             let told = coordinator.everywhere(|| Request::Use(device, DeviceUse::Last)).await;
-            // Rows that are under way there end when they end.
-            let left = coordinator.everywhere(|| Request::LeaveLost).await;
-            if told.and(left).is_ok() {
-                coordinator.watch_slow(device).await;
+            if told.is_err() {
+                return;
             }
+            // Rows that are under way there end when they end.
+            if coordinator.owner.is_carried_by_quick()
+                && coordinator.everywhere(|| Request::LeaveLost).await.is_err()
+            {
+                return;
+            }
+            coordinator.watch_slow(device).await;
         });
     }
 

@@ -14,7 +14,7 @@ use crate::log::{LogStart, replay};
 use crate::number::{to_u8, to_usize};
 use crate::pool::{OwnerGroup, PoolOwner, PoolView};
 use crate::rows::read_chunk;
-use crate::runtime::{Device, DeviceError, Runtime};
+use crate::runtime::{Device, Runtime};
 use ashlar_disk_format::checkpoint::Checkpoint;
 use ashlar_disk_format::chunk::ChunkHeader;
 use ashlar_disk_format::group::{GroupDescriptor, GroupKind, Member};
@@ -117,9 +117,6 @@ async fn find<R: Runtime>(
             let device = view.device(place.device).cloned()?;
             let start = view.chunk_offset(place.device, place.segment, RowOffset(0))?;
             let (read, block) = device.read(start, buffer, bytes).await;
-            if read == Err(DeviceError::Late) {
-                view.fence(place.device);
-            }
             read.ok()?;
             Some((place, SegmentHeader::decode(block.bytes()).ok()?))
         });

@@ -5,6 +5,7 @@ use super::identify::{Identified, IdentifyError, identify};
 use super::labels::write_label;
 use super::superblocks::write_superblocks;
 use super::view::{PoolFacts, PoolView};
+use super::watched::{Watch, Watched};
 use crate::error::EngineError;
 use crate::runtime::{Device, DeviceError, Runtime};
 use ashlar_disk_format::constants::DEVICES_MAX;
@@ -12,6 +13,7 @@ use ashlar_disk_format::label::Label;
 use ashlar_disk_format::layout::{DeviceLayout, LayoutError};
 use ashlar_disk_format::superblock::{DeviceEntry, DeviceState, Superblock};
 use ashlar_disk_format::units::{DeviceId, DeviceIndex};
+use std::rc::Rc;
 
 /// Why no device was taken in.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -101,10 +103,12 @@ pub async fn add_devices<R: Runtime>(runtime: &R, new: &[usize]) -> Result<Vec<D
     larger.devices.extend(entries.iter().cloned());
     larger.sequence += 1;
     check_size(&larger)?;
-    for (entry, (_, device, layout)) in entries.iter().zip(slots.iter().skip(identified.present.len())) {
+    let watch = Watch::new(runtime.clone(), slots.len(), 0);
+    for (entry, (index, device, layout)) in entries.iter().zip(slots.iter().skip(identified.present.len())) {
+        let device = Watched::new(runtime.clone(), device.clone(), index.0, Rc::clone(&watch));
         let label = label(&identified, entry, runtime.wall().0);
         for offset in layout.label_offsets() {
-            let written = write_label(runtime, device, offset, &label).await;
+            let written = write_label(runtime, &device, offset, &label).await;
             written.map_err(|error| AddError::Device { device: device.info().name.clone(), error })?;
         }
     }

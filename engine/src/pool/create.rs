@@ -3,6 +3,7 @@
 use super::labels::write_label;
 use super::superblocks::write_superblocks;
 use super::view::{PoolFacts, PoolView};
+use super::watched::{Watch, Watched};
 use crate::error::EngineError;
 use crate::number::to_u16;
 use crate::runtime::{Device, DeviceError, DeviceInfo, Runtime};
@@ -13,6 +14,7 @@ use ashlar_disk_format::layout::{DeviceLayout, LayoutError, Media, default_segme
 use ashlar_disk_format::superblock::{DeviceEntry, DeviceState, Superblock};
 use ashlar_disk_format::units::{DeviceId, DeviceIndex, Epoch, PoolId};
 use ashlar_disk_format::version::FeatureFlags;
+use std::rc::Rc;
 
 /// What the operator chose.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -152,6 +154,7 @@ pub async fn create_pool<R: Runtime>(runtime: &R, options: &CreateOptions) -> Re
         entries.push(entry);
         slots.push((index, device, layout));
     }
+    let watch = Watch::new(runtime.clone(), slots.len(), 0);
     for ((index, device, layout), entry) in slots.iter().zip(&entries) {
         let label = Label {
             pool,
@@ -165,7 +168,8 @@ pub async fn create_pool<R: Runtime>(runtime: &R, options: &CreateOptions) -> Re
             pool_name: options.name.clone(),
         };
         for offset in layout.label_offsets() {
-            write_label(runtime, device, offset, &label)
+            let watched = Watched::new(runtime.clone(), device.clone(), index.0, Rc::clone(&watch));
+            write_label(runtime, &watched, offset, &label)
                 .await
                 .map_err(|error| CreateError::Device { device: device.info().name.clone(), error })?;
         }

@@ -4,6 +4,7 @@
 //! slow does not become its own measure; and when all of them are slow, none is late.
 
 use crate::limits::{LATE_FACTOR, LATE_IN_A_ROW_MAX, LATE_MAX};
+use crate::runtime::Monotonic;
 use std::cell::Cell;
 use std::time::Duration;
 
@@ -15,16 +16,34 @@ const MEAN_OVER: u64 = 16;
 pub(super) struct Pace {
     /// Mean time of a read, ns; 0 if there was none.
     mean: Cell<u64>,
-    late_reads: Cell<u32>,
-    late_writes: Cell<u32>,
+    late_reads: InARow,
+    late_writes: InARow,
     is_slow: Cell<bool>,
 }
 
-/// One more in a row that was late; whether that is too many, said again after as many: the owner may have had no use
-/// for it before.
-fn is_one_too_many(in_a_row: &Cell<u32>) -> bool {
-    in_a_row.set(in_a_row.get().saturating_add(1));
-    in_a_row.get().is_multiple_of(LATE_IN_A_ROW_MAX)
+/// Answers that were late, one after the other. Those that were waited for at the same time are one: what held up one held
+/// up all of them.
+#[derive(Debug, Default)]
+struct InARow {
+    count: Cell<u32>,
+    /// When the last of them was found late.
+    last: Cell<Monotonic>,
+}
+
+impl InARow {
+    /// One more; whether that is too many, said again after as many: the owner may have had no use for it before.
+    fn is_one_too_many(&self, begun: Monotonic, now: Monotonic) -> bool {
+        if self.count.get() > 0 && begun < self.last.get() {
+            return false;
+        }
+        self.last.set(now);
+        self.count.set(self.count.get().saturating_add(1));
+        self.count.get().is_multiple_of(LATE_IN_A_ROW_MAX)
+    }
+
+    fn end(&self) {
+        self.count.set(0);
+    }
 }
 
 impl Pace {
@@ -39,14 +58,14 @@ impl Pace {
     /// The owner says so.
     pub(super) fn set_slow(&self, is_slow: bool) {
         self.is_slow.set(is_slow);
-        self.late_reads.set(0);
-        self.late_writes.set(0);
+        self.late_reads.end();
+        self.late_writes.end();
     }
 
     /// A read came in time.
     pub(super) fn read_took(&self, time: Duration) {
         self.late_read_took(time);
-        self.late_reads.set(0);
+        self.late_reads.end();
     }
 
     /// A read came at last. When all devices are slow, this is how they become the measure.
@@ -61,23 +80,24 @@ impl Pace {
         });
     }
 
-    /// A read did not come in time. True when the device is to be called slow.
-    pub(super) fn read_is_late(&self) -> bool {
-        is_one_too_many(&self.late_reads)
+    /// A read that began then did not come in time. True when the device is to be called slow.
+    pub(super) fn read_is_late(&self, begun: Monotonic, now: Monotonic) -> bool {
+        self.late_reads.is_one_too_many(begun, now)
     }
 
     /// A write took as long as others, or so much longer.
-    pub(super) fn write_was(&self, is_late: bool) -> bool {
+    pub(super) fn write_was(&self, is_late: bool, begun: Monotonic, now: Monotonic) -> bool {
         if !is_late {
-            self.late_writes.set(0);
+            self.late_writes.end();
         }
-        is_late && is_one_too_many(&self.late_writes)
+        is_late && self.late_writes.is_one_too_many(begun, now)
     }
 }
 
 /// From when on a read is late, by the mean times of all devices, those without one left out. At least `least`.
 pub(super) fn late_after(means: &mut [u64], least: Duration) -> Duration {
-    let middle = means.len() >> 1;
+    // Of two the quicker one: a slow device is not its own measure.
+    let middle = means.len().saturating_sub(1) >> 1;
     if means.is_empty() {
         return least;
     }
@@ -90,7 +110,7 @@ pub(super) fn is_write_late(time: Duration, all: &mut [Duration], least: Duratio
     if time < least || all.is_empty() {
         return false;
     }
-    let middle = all.len() >> 1;
+    let middle = (all.len() - 1) >> 1;
     let (_, median, _) = all.select_nth_unstable(middle);
     time >= median.saturating_mul(LATE_FACTOR)
 }
@@ -123,15 +143,29 @@ mod tests {
     #[test]
     fn late_in_a_row_is_said_and_forgotten_when_one_is_in_time() {
         let pace = Pace::default();
-        let late = |count: u32| (0..count).filter(|_| pace.read_is_late()).count();
+        let clock = Cell::new(0);
+        let moment = || {
+            clock.set(clock.get() + 1);
+            Monotonic(clock.get())
+        };
+        let late = |count: u32| (0..count).filter(|_| pace.read_is_late(moment(), moment())).count();
         assert_eq!(late(LATE_IN_A_ROW_MAX - 1), 0);
         pace.read_took(MS);
         assert_eq!(late(LATE_IN_A_ROW_MAX + 1), 1);
         assert_eq!(late(LATE_IN_A_ROW_MAX), 1, "again");
         pace.set_slow(false);
         assert_eq!(late(LATE_IN_A_ROW_MAX), 1);
-        assert!((1..LATE_IN_A_ROW_MAX).all(|_| !pace.write_was(true)));
-        assert!(!pace.write_was(false) && !pace.write_was(true));
+        let write = |is_late| pace.write_was(is_late, moment(), moment());
+        assert!((1..LATE_IN_A_ROW_MAX).all(|_| !write(true)));
+        assert!(!write(false) && !write(true));
+    }
+
+    #[test]
+    fn what_was_late_at_the_same_time_was_late_once() {
+        let pace = Pace::default();
+        let begun = Monotonic(5);
+        assert!((0..50).all(|number| !pace.read_is_late(begun, Monotonic(100 + number))));
+        assert_eq!(late_after(&mut [1_000_000, 900_000_000], MS), Duration::from_nanos(8_000_000), "of two");
     }
 
     #[test]

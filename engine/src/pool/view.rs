@@ -8,8 +8,8 @@ use super::room::RoomWatch;
 use super::watched::{Watch, Watched};
 use crate::cache::BlockCache;
 use crate::error::EngineError;
-use crate::limits::{HEDGES_MAX, LATE_MIN, LATE_MIN_SLOW, LATE_RECKONED_EVERY};
-use crate::runtime::{Device, DeviceError, Runtime, TaskQueue};
+use crate::limits::{HEDGES_MAX, LATE_MIN, LATE_MIN_SLOW, LATE_RECKONED_EVERY, REPORT_PAUSE, REPORTS_MAX};
+use crate::runtime::{Device, DeviceError, Monotonic, Runtime, TaskQueue};
 use crate::stripe::{Codec, Family};
 use crate::sync::{Epochs, Limit, Permit};
 use ashlar_disk_format::code::{CodeFamily, CodeShape};
@@ -28,7 +28,6 @@ use std::time::Duration;
 struct Slot<R: Runtime> {
     device: Watched<R>,
     layout: DeviceLayout,
-    fenced: Cell<bool>,
     pace: Pace,
 }
 
@@ -98,7 +97,7 @@ impl<R: Runtime> PoolView<R> {
         let watch = Watch::new(runtime.clone(), usize::from(facts.shape.m), usize::from(facts.missing));
         let slot = |(index, device, layout): (DeviceIndex, R::Device, DeviceLayout)| {
             let device = Watched::new(runtime.clone(), device, index.0, Rc::clone(&watch));
-            (index, Slot { device, layout, fenced: Cell::new(false), pace: Pace::default() })
+            (index, Slot { device, layout, pace: Pace::default() })
         };
         let slots = devices.into_iter().map(slot).collect();
         Self {
@@ -134,7 +133,22 @@ impl<R: Runtime> PoolView<R> {
 
     /// Connects the view with the pool's owner; once, before the first write.
     pub(crate) fn connect(&self, link: Rc<dyn PoolLink>) {
-        *self.link.borrow_mut() = Some(link);
+        *self.link.borrow_mut() = Some(Rc::clone(&link));
+        let runtime = self.runtime.clone();
+        self.watch.report_to(Box::new(move |number| {
+            let (link, device) = (Rc::clone(&link), DeviceIndex(number));
+            let own = runtime.clone();
+            runtime.spawn(TaskQueue::Foreground, async move {
+                let error = DeviceError::Late;
+                for _ in 0..REPORTS_MAX {
+                    if link.ask(PoolRequest::Failed { device, error }).await.is_ok() {
+                        return;
+                    }
+                    // There is no owner yet, or none any more.
+                    own.sleep(REPORT_PAUSE).await;
+                }
+            });
+        }));
     }
 
     /// Asks the pool's owner.
@@ -146,7 +160,7 @@ impl<R: Runtime> PoolView<R> {
 
     /// The device, when it is in service.
     pub(crate) fn device(&self, index: DeviceIndex) -> Option<&Watched<R>> {
-        self.slots.get(&index).filter(|slot| !slot.fenced.get()).map(|slot| &slot.device)
+        self.slots.get(&index).filter(|_| !self.watch.is_out(index.0)).map(|slot| &slot.device)
     }
 
     /// One of the group's devices is out of service, or slow.
@@ -159,16 +173,13 @@ impl<R: Runtime> PoolView<R> {
     pub(crate) fn in_service(&self) -> impl Iterator<Item = (DeviceIndex, &Watched<R>, &DeviceLayout)> {
         self.slots
             .iter()
-            .filter(|(_, slot)| !slot.fenced.get())
+            .filter(|(index, _)| !self.watch.is_out(index.0))
             .map(|(index, slot)| (*index, &slot.device, &slot.layout))
     }
 
     /// Takes a device out of service on this core.
     pub(crate) fn fence(&self, index: DeviceIndex) {
-        if let Some(slot) = self.slots.get(&index) {
-            slot.fenced.set(true);
-            self.watch.leave(index.0);
-        }
+        self.watch.leave(index.0);
     }
 
     /// Byte address of a row's chunk on its device; `None` for a device that this pool lacks now.
@@ -305,19 +316,25 @@ impl<R: Runtime> PoolView<R> {
     }
 
     /// A read is late: what it was to bring may be computed instead, if that is not done for too many already.
-    pub(crate) fn read_is_late(self: &Rc<Self>, index: DeviceIndex) -> Option<Permit> {
-        if self.slots.get(&index).is_some_and(|slot| slot.pace.read_is_late()) {
+    pub(crate) fn read_is_late(self: &Rc<Self>, index: DeviceIndex, begun: Monotonic) -> Option<Permit> {
+        let now = self.runtime.now();
+        if self.slots.get(&index).is_some_and(|slot| slot.pace.read_is_late(begun, now)) {
             self.report_slow(index);
         }
+        self.may_compute()
+    }
+
+    /// One more may compute what others are slow to read.
+    pub(crate) fn may_compute(&self) -> Option<Permit> {
         self.hedges.enter().now_or_never()
     }
 
     /// The writes of one row took so long each.
-    pub(crate) fn row_took(self: &Rc<Self>, times: &[(DeviceIndex, Duration)]) {
+    pub(crate) fn row_took(self: &Rc<Self>, begun: Monotonic, times: &[(DeviceIndex, Duration)]) {
         let Some((index, longest)) = times.iter().max_by_key(|(_, time)| *time) else { return };
         if *longest < LATE_MIN {
             // Nearly always.
-            times.iter().for_each(|(index, _)| _ = self.write_was(*index, false));
+            times.iter().for_each(|(index, _)| _ = self.write_was(*index, false, begun));
             return;
         }
         let mut all: SmallVec<[Duration; 64]> = times.iter().map(|(_, time)| *time).collect();
@@ -325,14 +342,15 @@ impl<R: Runtime> PoolView<R> {
         let least = if is_rotational { LATE_MIN_SLOW } else { LATE_MIN };
         let is_late = is_write_late(*longest, &mut all, least);
         for (other, _) in times {
-            if self.write_was(*other, is_late && other == index) {
+            if self.write_was(*other, is_late && other == index, begun) {
                 self.report_slow(*other);
             }
         }
     }
 
-    fn write_was(&self, index: DeviceIndex, is_late: bool) -> bool {
-        self.slots.get(&index).is_some_and(|slot| slot.pace.write_was(is_late))
+    fn write_was(&self, index: DeviceIndex, is_late: bool, begun: Monotonic) -> bool {
+        let now = self.runtime.now();
+        self.slots.get(&index).is_some_and(|slot| slot.pace.write_was(is_late, begun, now))
     }
 
     /// Tells the owner that a device is slow, in a task of its own: nobody waits for that.

@@ -7,14 +7,19 @@
 //!   When more do not, it is what they have in common (a controller, a host that was paused), and everybody waits on: a
 //!   pool that waits is better than one without its devices.
 //! - Time in which this process did not run does not count: waiting is counted in ticks ([`super::ticks`]).
-//! - What is given up may still happen, at any time. So whoever gives up a write takes the device out of service, and
-//!   writes nowhere on it any more in this mount.
+//! - What is given up may still happen, at any time. So a device of which a write, a flush or a preparation was given up
+//!   is out of service at once, and is written nowhere any more in this mount; none of its segments is used again. A
+//!   discard is given up only when the device is out of service for another reason.
+//! - A read that is given up condemns a device only if it does not answer another one either: a disk may try for long to
+//!   read a bad sector.
 //! - A transfer that is given up keeps its buffer until the device lets go of it; whoever asked gets another one, with
 //!   the same bytes where they were to be written.
 
 use super::ticks::{Tick, Ticks};
 use crate::buffer::Buffer;
-use crate::limits::{DEVICE_PATIENCE, DEVICE_PATIENCE_SLOW, DEVICE_PATIENCE_STEPS, PREPARED_IN_ONE_PATIENCE};
+use crate::limits::{
+    DEVICE_PATIENCE, DEVICE_PATIENCE_SLOW, DEVICE_PATIENCE_STEPS, PREPARED_IN_ONE_PATIENCE, TICK,
+};
 use crate::number::to_usize;
 use crate::runtime::{Device, DeviceError, DeviceInfo, Durability, Runtime, TaskQueue};
 use ashlar_disk_format::constants::WRITE_UNIT;
@@ -24,6 +29,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::pin::{Pin, pin};
 use std::rc::Rc;
 use std::time::Duration;
+
+/// What is called with a device that was given up.
+pub(super) type Report = Box<dyn Fn(u16)>;
 
 /// What one core knows of transfers that do not end.
 pub(super) struct Watch<R: Runtime> {
@@ -39,10 +47,16 @@ pub(super) struct Watch<R: Runtime> {
     overdue: RefCell<BTreeMap<u16, usize>>,
     /// Devices that were asked whether they answer, and have not yet.
     asked: RefCell<BTreeSet<u16>>,
+    /// Of these, those that were to have answered by now.
+    silent: RefCell<BTreeSet<u16>>,
     /// Devices out of service.
     out: RefCell<BTreeSet<u16>>,
     /// Of these, or of those that are missing, the ones that are not missed any more.
     forgotten: RefCell<BTreeSet<u16>>,
+    /// Tells the owner of a device that was given up.
+    report: RefCell<Option<Report>>,
+    /// Of those that were given up before there was an owner.
+    unreported: RefCell<Vec<u16>>,
 }
 
 impl<R: Runtime> Watch<R> {
@@ -56,8 +70,11 @@ impl<R: Runtime> Watch<R> {
             devices: RefCell::default(),
             overdue: RefCell::default(),
             asked: RefCell::default(),
+            silent: RefCell::default(),
             out: RefCell::default(),
             forgotten: RefCell::default(),
+            report: RefCell::default(),
+            unreported: RefCell::default(),
         })
     }
 
@@ -84,8 +101,26 @@ impl<R: Runtime> Watch<R> {
         }
     }
 
-    fn is_out(&self, number: u16) -> bool {
+    /// Has the owner told of devices that are given up, also of those that were already.
+    pub(super) fn report_to(&self, report: Report) {
+        self.unreported.take().into_iter().for_each(&report);
+        *self.report.borrow_mut() = Some(report);
+    }
+
+    /// The device is out of service.
+    pub(super) fn is_out(&self, number: u16) -> bool {
         self.out.borrow().contains(&number)
+    }
+
+    fn give_up(&self, number: u16) {
+        if self.is_out(number) {
+            return;
+        }
+        self.leave(number);
+        match &*self.report.borrow() {
+            Some(report) => report(number),
+            None => self.unreported.borrow_mut().push(number),
+        }
     }
 
     /// Whether the code survives without this device, and all that are overdue or out of service.
@@ -97,31 +132,39 @@ impl<R: Runtime> Watch<R> {
         out.contains(&number) || late + missed <= self.losses_max
     }
 
-    /// Asks every device that is not known to hang for something. Those that have not answered after `grace` are overdue
-    /// until they do.
-    fn ask_all(self: &Rc<Self>, runtime: &R, grace: Duration) {
-        let overdue = self.overdue.borrow();
+    /// It did not answer when it was asked, and has not since.
+    fn is_silent(&self, number: u16) -> bool {
+        self.silent.borrow().contains(&number)
+    }
+
+    /// Asks every device in service for something. Those that have not answered after `grace` are silent and overdue until
+    /// they do. False when there is no memory to ask with.
+    fn ask_all(self: &Rc<Self>, runtime: &R, grace: Duration) -> bool {
         for (number, device) in &*self.devices.borrow() {
-            if overdue.contains_key(number) || self.is_out(*number) || self.asked.borrow().contains(number) {
+            if self.is_out(*number) || self.asked.borrow().contains(number) {
                 continue;
             }
             let unit = to_usize(u64::from(WRITE_UNIT));
-            let Some(buffer) = runtime.reserve().try_take(unit).or_else(|| runtime.arena().try_take(unit))
+            let Some(buffer) =
+                runtime.reserve().take_first(unit).or_else(|| runtime.arena().take_first(unit))
             else {
-                return;
+                return false;
             };
             self.asked.borrow_mut().insert(*number);
-            let (watch, number, device, own) = (Rc::clone(self), *number, device.clone(), runtime.clone());
-            runtime.spawn(TaskQueue::Background, async move {
+            let (watch, number, device) = (Rc::clone(self), *number, device.clone());
+            runtime.spawn(TaskQueue::Foreground, async move {
                 let mut answer = pin!(device.read(0, buffer, unit));
                 // An error is an answer.
-                if let Either::Right(_) = select(answer.as_mut(), pin!(own.sleep(grace))).await {
+                if let Either::Right(_) = select(answer.as_mut(), watch.ticks.after(grace)).await {
                     let _overdue = Overdue::enter(&watch, number);
+                    watch.silent.borrow_mut().insert(number);
                     let _answer = answer.await;
+                    watch.silent.borrow_mut().remove(&number);
                 }
                 watch.asked.borrow_mut().remove(&number);
             });
         }
+        true
     }
 }
 
@@ -190,9 +233,22 @@ impl<R: Runtime> Watched<R> {
         self.watch.patience.get().unwrap_or(own)
     }
 
-    /// What comes of a transfer with the device; `None` when it was given up.
-    pub(crate) async fn patiently<F: Future>(&self, transfer: Pin<&mut F>) -> Option<F::Output> {
-        self.within(self.patience(), transfer).await
+    /// What comes of a read; `None` when it was given up.
+    pub(crate) async fn patiently<F: Future>(&self, read: Pin<&mut F>) -> Option<F::Output> {
+        let done = self.within(self.patience(), read).await;
+        if done.is_none() && self.watch.is_silent(self.number) {
+            self.watch.give_up(self.number);
+        }
+        done
+    }
+
+    /// What comes of a transfer that changes something; `None` when it was given up, and the device with it.
+    async fn change<F: Future>(&self, patience: Duration, change: Pin<&mut F>) -> Option<F::Output> {
+        let done = self.within(patience, change).await;
+        if done.is_none() {
+            self.watch.give_up(self.number);
+        }
+        done
     }
 
     async fn within<F: Future>(&self, patience: Duration, transfer: Pin<&mut F>) -> Option<F::Output> {
@@ -200,6 +256,7 @@ impl<R: Runtime> Watched<R> {
         let step = patience.div_f64(f64::from(DEVICE_PATIENCE_STEPS));
         let mut steps = 0;
         let mut overdue = None;
+        let mut asked_at = None;
         loop {
             if let Either::Left((done, _)) = select(transfer.as_mut(), self.watch.ticks.after(step)).await {
                 return Some(done);
@@ -211,26 +268,29 @@ impl<R: Runtime> Watched<R> {
             if steps < DEVICE_PATIENCE_STEPS {
                 continue;
             }
-            let since = steps - DEVICE_PATIENCE_STEPS;
             overdue.get_or_insert_with(|| Overdue::enter(&self.watch, self.number));
-            if since.is_multiple_of(DEVICE_PATIENCE_STEPS) {
-                self.watch.ask_all(&self.runtime, step);
+            let is_fresh = asked_at.is_some_and(|at| steps - at < DEVICE_PATIENCE_STEPS);
+            if !is_fresh {
+                asked_at = self.watch.ask_all(&self.runtime, step).then_some(steps);
             }
             // They had one step to answer, and the next to be noted.
-            if since >= 2 && self.watch.may_give_up(self.number) {
+            if asked_at.is_some_and(|at| steps >= at + 2) && self.watch.may_give_up(self.number) {
                 return None;
             }
         }
     }
 
-    /// A buffer like one that the device did not give back. Memory that is short now comes back when others end.
-    pub(crate) async fn another(&self, capacity: usize) -> Buffer {
+    /// A buffer like one that the device did not give back, which was one of the reserve or not. Half of the reserve is
+    /// left to those who have theirs and go on with it, so that they end and give it back.
+    pub(crate) async fn another(&self, capacity: usize, is_of_reserve: bool) -> Buffer {
+        let (arena, reserve) = (self.runtime.arena(), self.runtime.reserve());
         loop {
-            let (arena, reserve) = (self.runtime.arena(), self.runtime.reserve());
-            if let Some(buffer) = arena.try_take(capacity).or_else(|| reserve.try_take(capacity)) {
+            let is_ample = is_of_reserve || reserve.available() > reserve.capacity() >> 1;
+            let taken = if is_ample { reserve.take_first(capacity) } else { None };
+            if let Some(buffer) = taken.or_else(|| arena.take_first(capacity)) {
                 return buffer;
             }
-            self.runtime.sleep(self.patience().div_f64(f64::from(DEVICE_PATIENCE_STEPS))).await;
+            self.watch.ticks.after(TICK).await;
         }
     }
 }
@@ -241,10 +301,10 @@ impl<R: Runtime> Device for Watched<R> {
     }
 
     async fn read(&self, offset: u64, buffer: Buffer, length: usize) -> (Result<(), DeviceError>, Buffer) {
-        let capacity = buffer.capacity();
+        let (capacity, is_of_reserve) = (buffer.capacity(), self.runtime.reserve().owns(&buffer));
         match self.patiently(pin!(self.device.read(offset, buffer, length))).await {
             Some(done) => done,
-            None => (Err(DeviceError::Late), self.another(capacity).await),
+            None => (Err(DeviceError::Late), self.another(capacity, is_of_reserve).await),
         }
     }
 
@@ -255,39 +315,46 @@ impl<R: Runtime> Device for Watched<R> {
         length: usize,
         durability: Durability,
     ) -> (Result<(), DeviceError>, Buffer) {
-        let capacity = buffer.capacity();
+        let (capacity, is_of_reserve) = (buffer.capacity(), self.runtime.reserve().owns(&buffer));
         let bytes = buffer.share();
-        if let Some(done) = self.patiently(pin!(self.device.write(offset, buffer, length, durability))).await
-        {
+        let writing = pin!(self.device.write(offset, buffer, length, durability));
+        if let Some(done) = self.change(self.patience(), writing).await {
             return done;
         }
-        let mut copy = self.another(capacity).await;
+        let mut copy = self.another(capacity, is_of_reserve).await;
         copy.bytes_mut()[..length].copy_from_slice(&bytes.bytes()[..length]);
         (Err(DeviceError::Late), copy)
     }
 
     async fn flush(&self) -> Result<(), DeviceError> {
-        self.patiently(pin!(self.device.flush())).await.unwrap_or(Err(DeviceError::Late))
+        let flushing = pin!(self.device.flush());
+        self.change(self.patience(), flushing).await.unwrap_or(Err(DeviceError::Late))
     }
 
     async fn prepare(&self, offset: u64, length: u64) -> Result<(), DeviceError> {
         let times = u32::try_from(length.div_ceil(PREPARED_IN_ONE_PATIENCE)).unwrap_or(u32::MAX).max(1);
+        let preparing = pin!(self.device.prepare(offset, length));
         let patience = self.patience().saturating_mul(times);
-        self.within(patience, pin!(self.device.prepare(offset, length)))
-            .await
-            .unwrap_or(Err(DeviceError::Late))
+        self.change(patience, preparing).await.unwrap_or(Err(DeviceError::Late))
     }
 
     async fn discard(&self, offset: u64, length: u64) {
-        // Advice.
-        let _done = self.patiently(pin!(self.device.discard(offset, length))).await;
+        let mut discarding = pin!(self.device.discard(offset, length));
+        // Behind it the range is written again, so it must have ended, or nothing be written there any more.
+        while let Either::Right(_) =
+            select(discarding.as_mut(), self.watch.ticks.after(self.patience())).await
+        {
+            if self.watch.is_out(self.number) {
+                return;
+            }
+        }
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::runtime::sim::{Sim, SimConfig};
+    use crate::runtime::sim::{Sim, SimConfig, SimDisk, SimRuntime};
 
     #[test]
     fn no_more_are_given_up_than_the_code_survives_without() {
@@ -325,6 +392,59 @@ mod tests {
             assert!(watch.may_give_up(1));
             let _other = Overdue::enter(&watch, 2);
             assert!(!watch.may_give_up(1), "it was forgotten once");
+        });
+        run.assert_finished();
+    }
+
+    /// One disk that hangs, watched.
+    async fn with_hung<F: Future<Output = ()>>(
+        runtime: SimRuntime,
+        disk: SimDisk,
+        work: impl FnOnce(SimRuntime, Watched<SimRuntime>, Rc<Watch<SimRuntime>>) -> F,
+    ) {
+        disk.set_hung(true);
+        let watch = Watch::new(runtime.clone(), 1, 0);
+        let Some(device) = runtime.devices().into_iter().next() else { panic!("there is one") };
+        let watched = Watched::new(runtime.clone(), device, 0, Rc::clone(&watch));
+        work(runtime, watched, watch).await;
+    }
+
+    #[test]
+    fn a_discard_is_waited_for_as_long_as_the_device_is_in_service() {
+        let disk = SimDisk::flash("d", 1 << 20);
+        let config = SimConfig { disks: vec![disk.clone()], ..SimConfig::default() };
+        let run = Sim::new(config).run(move |runtime| {
+            with_hung(runtime, disk.clone(), |runtime, watched, watch| async move {
+                let mut discarding = pin!(watched.discard(0, 1 << 20));
+                let long = pin!(runtime.sleep(20 * DEVICE_PATIENCE));
+                assert!(matches!(select(discarding.as_mut(), long).await, Either::Right(_)));
+                assert!(!watch.is_out(0));
+                watch.leave(0);
+                discarding.await;
+            })
+        });
+        run.assert_finished();
+    }
+
+    #[test]
+    fn whoever_gives_up_a_write_has_its_bytes_and_the_device_is_out() {
+        let disk = SimDisk::flash("d", 1 << 20);
+        let config = SimConfig { disks: vec![disk.clone()], ..SimConfig::default() };
+        let run = Sim::new(config).run(move |runtime| {
+            with_hung(runtime, disk.clone(), |runtime, watched, watch| async move {
+                let mut buffer = runtime.reserve().take(4096).await.unwrap();
+                buffer.bytes_mut().fill(7);
+                let (result, buffer) = watched.write(0, buffer, 4096, Durability::Durable).await;
+                assert_eq!(result, Err(DeviceError::Late));
+                assert!(buffer.bytes()[..4096].iter().all(|byte| *byte == 7));
+                assert!(watch.is_out(0));
+                let told = Rc::new(RefCell::new(Vec::new()));
+                let list = Rc::clone(&told);
+                watch.report_to(Box::new(move |number| list.borrow_mut().push(number)));
+                assert_eq!(*told.borrow(), [0], "also of what was before");
+                watch.give_up(0);
+                assert_eq!(*told.borrow(), [0], "once");
+            })
         });
         run.assert_finished();
     }

@@ -28,13 +28,18 @@ pub(crate) async fn open_prepared<R: Runtime>(
         }
         let seal = PoolRequest::Seal { group: opened.descriptor.group, tail: opened.tail };
         let _sealed = view.ask(seal).await?;
+        let mut is_full = false;
         for (device, error) in failures {
             // Only a file may find its filesystem full; a device that says so has failed.
             let is_file = view.device(device).is_some_and(|device| device.info().is_file);
             if error == DeviceError::NoSpace && is_file {
-                return Err(EngineError::Full);
+                is_full = true;
+                continue;
             }
             view.report_failure(device, error).await;
+        }
+        if is_full {
+            return Err(EngineError::Full);
         }
     }
     Err(EngineError::Full)

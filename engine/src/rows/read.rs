@@ -9,7 +9,7 @@ use crate::buffer::{Arena, Buffer, BufferSlice};
 use crate::error::EngineError;
 use crate::number::{to_u32, to_usize};
 use crate::pool::PoolView;
-use crate::runtime::{Device, DeviceError, Runtime, TaskQueue};
+use crate::runtime::{Device, DeviceError, Monotonic, Runtime};
 use ashlar_disk_format::chunk::header_bytes;
 use ashlar_disk_format::constants::WRITE_UNIT;
 use ashlar_disk_format::error::{DecodeError, Field, Structure};
@@ -50,7 +50,9 @@ async fn fetch<R: Runtime>(
 ) -> Result<BufferSlice, EngineError> {
     let is_of_reserve = view.runtime.reserve().owns(&buffer);
     let mut buffer = buffer;
-    if group.members.get(usize::from(extent.member)).is_some_and(|member| view.is_slow(member.device)) {
+    let is_slow =
+        group.members.get(usize::from(extent.member)).is_some_and(|member| view.is_slow(member.device));
+    if is_slow && let Some(_one_of_few) = view.may_compute() {
         // A reader of the reserve lets go of its own buffer before it takes more.
         let own = Some(buffer).filter(|_| !is_of_reserve);
         if let Ok(chunk) = Box::pin(compute(view, group, extent)).await {
@@ -225,6 +227,7 @@ async fn read_window<R: Runtime>(
     let address = view.chunk_offset(member.device, member.segment, extent.row);
     let (Some(device), Some(address)) = (device, address) else { return Fetched::Failed(buffer) };
     let offset = address + u64::from(to_u32(window.bytes.start));
+    let is_of_reserve = view.runtime.reserve().owns(&buffer);
     let begun = view.runtime.now();
     let mut reading = pin!(device.unwatched().read(offset, buffer, window.bytes.len()));
     if let Either::Left(((result, buffer), _)) = select(reading.as_mut(), view.late(device)).await {
@@ -234,18 +237,12 @@ async fn read_window<R: Runtime>(
     let (index, capacity) = (member.device, window.bytes.len());
     Box::pin(async move {
         let reading = async { device.patiently(reading).await };
-        let (result, buffer) = match hedge(view, group, extent, index, reading).await {
+        let (result, buffer) = match hedge(view, group, extent, (index, begun), reading).await {
             Either::Left(Some(done)) => {
                 view.late_read_took(index, view.runtime.now().since(begun));
                 done
             }
-            Either::Left(None) => {
-                let view = Rc::clone(view);
-                view.runtime.clone().spawn(TaskQueue::Background, async move {
-                    view.report_failure(index, DeviceError::Late).await;
-                });
-                (Err(DeviceError::Late), device.another(capacity).await)
-            }
+            Either::Left(None) => (Err(DeviceError::Late), device.another(capacity, is_of_reserve).await),
             Either::Right(chunk) => return Fetched::Computed(chunk),
         };
         if result.is_ok() { Fetched::Read(buffer) } else { Fetched::Failed(buffer) }
@@ -258,11 +255,11 @@ async fn hedge<R: Runtime, T>(
     view: &Rc<PoolView<R>>,
     group: &GroupDescriptor,
     extent: &Extent,
-    device: DeviceIndex,
+    (device, begun): (DeviceIndex, Monotonic),
     reading: impl Future<Output = T>,
 ) -> Either<T, Buffer> {
     let mut reading = pin!(reading);
-    let Some(_one_of_few) = view.read_is_late(device) else { return Either::Left(reading.await) };
+    let Some(_one_of_few) = view.read_is_late(device, begun) else { return Either::Left(reading.await) };
     let computing = Box::pin(compute(view, group, extent));
     match select(reading.as_mut(), computing).await {
         Either::Left((done, _)) => Either::Left(done),
@@ -284,12 +281,7 @@ pub(crate) async fn read_chunk<R: Runtime>(
     let device = view.device(target.device).cloned();
     let address = view.chunk_offset(target.device, target.segment, row);
     let (Some(device), Some(address)) = (device, address) else { return (Err(DeviceError::Fenced), buffer) };
-    let (result, buffer) = device.read(address, buffer, to_usize(u64::from(height.bytes()))).await;
-    if result == Err(DeviceError::Late) {
-        // Nobody on this core waits for it again. The next write that is to go there tells the owner.
-        view.fence(target.device);
-    }
-    (result, buffer)
+    device.read(address, buffer, to_usize(u64::from(height.bytes()))).await
 }
 
 #[cfg(test)]

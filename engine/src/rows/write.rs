@@ -49,7 +49,7 @@ pub(crate) async fn write_row<R: Runtime>(
         times.push(time);
         chunks.push(chunk);
     }
-    view.row_took(&times);
+    view.row_took(begun, &times);
     row.put_chunks(chunks);
     Written { row, failures }
 }

@@ -12,15 +12,23 @@ impl PoolOwner {
     /// Has groups opened elsewhere than on a device that is slow, or there again. False when it was so already, is out
     /// of service, or is missed too much: as many devices as the code survives without are slow or out of service.
     pub(crate) fn set_slow(&self, device: DeviceIndex, is_slow: bool) -> bool {
+        let missed = self.missed().len();
         let mut inner = self.inner.borrow_mut();
-        let bad = inner.devices.values().filter(|space| space.is_slow || !space.in_service).count();
-        let is_bearable = !is_slow || bad < usize::from(self.facts.shape.m);
+        let slow = inner.devices.values().filter(|space| space.is_slow && space.in_service).count();
+        let is_bearable = !is_slow || slow + missed < usize::from(self.facts.shape.m);
         let Some(space) = inner.devices.get_mut(&device) else { return false };
         if space.is_slow == is_slow || !space.in_service || !is_bearable {
             return false;
         }
         space.is_slow = is_slow;
         true
+    }
+
+    /// Whether the devices that are not slow carry groups as wide as all in service do.
+    pub(crate) fn is_carried_by_quick(&self) -> bool {
+        let inner = self.inner.borrow();
+        let quick = inner.quick_candidates().len();
+        matches!((shape_of(self.facts.shape, quick), inner.shape_now(self.facts.shape)), (Ok(a), Ok(b)) if a == b)
     }
 
     /// Devices in service that are slow.
@@ -53,7 +61,7 @@ impl Inner {
     }
 
     /// Devices for a group, so that `kept_back` groups are left for others. Devices that are slow are used only when the
-    /// others have no room for a group of all of them. Where nothing is kept back, a narrower group is better than none;
+    /// others have no room for a group as wide. Where nothing is kept back, a narrower group is better than none;
     /// who has to leave something leaves groups of the widest shape, because room is counted in those.
     pub(super) fn choose_devices(
         &self,
@@ -63,6 +71,7 @@ impl Inner {
         let widest = self.shape_now(wanted)?;
         let quick = self.quick_candidates();
         if let Ok(shape) = shape_of(wanted, quick.len())
+            && shape == widest
             && let Some(devices) = self.choose_shape(&quick, shape, kept_back)
         {
             return Ok((shape, devices));

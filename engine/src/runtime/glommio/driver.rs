@@ -28,13 +28,20 @@ struct Driver {
     stopped: Cell<bool>,
     drained: Cell<bool>,
     /// When nothing was left to wait for but transfers.
-    waits_since: Cell<Option<Monotonic>>,
+    waits_since: Cell<Option<(usize, Monotonic)>>,
+    /// Transfers were not waited for.
+    gave_up: Cell<bool>,
 }
 
 /// Drives `core` until every core of the process has come to its end.
 pub(super) fn drive(core: Rc<Core>) -> impl Future<Output = ()> {
-    let driver =
-        Driver { core, stopped: Cell::new(false), drained: Cell::new(false), waits_since: Cell::new(None) };
+    let driver = Driver {
+        core,
+        stopped: Cell::new(false),
+        drained: Cell::new(false),
+        waits_since: Cell::new(None),
+        gave_up: Cell::new(false),
+    };
     poll_fn(move |context| {
         let turned = catch_unwind(AssertUnwindSafe(|| driver.turn(context)));
         match turned {
@@ -112,13 +119,13 @@ impl Driver {
         }
         if !self.drained.get() {
             if core.tasks.live() > 0 || !core.ring.is_drained() || !core.nvme.is_drained() {
-                let now = core.shared.clock.now();
-                let since = self.waits_since.get().unwrap_or(now);
-                self.waits_since.set(Some(since));
-                if now.since(since) >= DRAIN_MAX {
-                    super::leave("a device or a peer holds back transfers that nobody wants any more");
+                if !self.is_held_back() {
+                    return false;
                 }
-                return false;
+                self.gave_up.set(true);
+                super::say(
+                    "a device or a peer holds back transfers that nobody wants any more: they are not waited for",
+                );
             }
             self.drained.set(true);
             core.shared.drained.fetch_add(1, Ordering::AcqRel);
@@ -126,6 +133,22 @@ impl Driver {
         }
         core.shared.drained.load(Ordering::Acquire) == core.shared.mail.len()
             && !core.post.is_wanted()
-            && core.ring.is_drained()
+            && (core.ring.is_drained() || self.gave_up.get())
+    }
+
+    /// Nothing but transfers is waited for, and none of them has ended for long.
+    fn is_held_back(&self) -> bool {
+        let core = &self.core;
+        let left = core.tasks.live() + core.ring.in_flight() + core.nvme.in_flight();
+        let now = core.shared.clock.now();
+        match self.waits_since.get() {
+            Some((before, since)) if before == left => {
+                core.tasks.live() == 0 && now.since(since) >= DRAIN_MAX
+            }
+            Some(_) | None => {
+                self.waits_since.set(Some((left, now)));
+                false
+            }
+        }
     }
 }

@@ -364,6 +364,11 @@ where
     let Ok(driven) = driven else { unreachable!("the queue was just made") };
     let ended = driven.detach().await;
     assert!(ended.is_some(), "the driver is never cancelled");
+    if !core.ring.is_drained() || !core.nvme.is_drained() {
+        // Their memory and rings stay as they are until the process is gone.
+        let _kept: &'static mut _ = Box::leak(Box::new((core, ring)));
+        return None;
+    }
     core.nvme.close();
     ring.close()
 }

@@ -62,13 +62,11 @@ pub use warning::LaunchWarning;
 
 use std::io::Write as _;
 
-/// Ends the process when all that was to be done is done, and says what it does not wait for.
-fn leave(what: &str) -> ! {
+/// One line on standard error.
+fn say(what: &str) {
     let mut standard_error = std::io::stderr().lock();
     // Nothing can be done about a standard error that takes no more text.
-    let _written = writeln!(standard_error, "ashlar: {what}: they are not waited for");
-    drop(standard_error);
-    std::process::exit(0);
+    let _written = writeln!(standard_error, "ashlar: {what}");
 }
 
 /// Ends the process with one line on standard error: for what must not be survived.

@@ -76,7 +76,12 @@ impl Rings {
 
     /// True when nothing is under way.
     pub(in super::super) fn is_drained(&self) -> bool {
-        self.all().all(|ring| ring.in_flight() == 0)
+        self.in_flight() == 0
+    }
+
+    /// Commands under way.
+    pub(in super::super) fn in_flight(&self) -> usize {
+        self.all().map(NvmeRing::in_flight).sum()
     }
 
     /// Ends all; only after everything is drained.
