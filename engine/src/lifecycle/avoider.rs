@@ -26,11 +26,9 @@ impl<R: Runtime> Coordinator<R> {
             if told.is_err() {
                 return;
             }
-            // Rows that are under way there end when they end.
-            if coordinator.owner.is_carried_by_quick()
-                && coordinator.everywhere(|| Request::LeaveLost).await.is_err()
-            {
-                return;
+            if coordinator.owner.is_carried_by_quick() {
+                // Rows that are under way there end when they end; a full pool has no other group.
+                let _left = coordinator.everywhere(|| Request::LeaveLost).await;
             }
             coordinator.watch_slow(device).await;
         });
@@ -66,7 +64,9 @@ impl<R: Runtime> Coordinator<R> {
         self.view.runtime.fill_random(&mut random);
         let units = watched.info().bytes.div_euclid(unit).max(1);
         let offset = u64::from_le_bytes(random).rem_euclid(units) * unit;
-        let buffer = self.view.runtime.reserve().take(to_usize(unit)).await.ok()?;
+        let Ok(buffer) = self.view.runtime.reserve().take(to_usize(unit)).await else {
+            return Some(Ok(false));
+        };
         let begun = self.view.runtime.now();
         let (result, _buffer) = watched.read(offset, buffer, to_usize(unit)).await;
         let is_quick = self.view.runtime.now().since(begun) < self.view.late_after(&watched);
