@@ -165,8 +165,8 @@ impl Change {
     }
 }
 
-/// A body of `length` bytes somewhere in a row, never shorter on disk than the real one: a payload lies in at most
-/// two chunks.
+/// A body of `length` bytes somewhere in a row, mostly not shorter on disk than the real one: a payload lies in two
+/// chunks at most, but for rows just wide enough to have several short ones. Those are cut anew if need be.
 pub(crate) fn stand_in(length: usize) -> Body {
     let length = to_u32(length);
     let pieces = match length {
@@ -368,7 +368,14 @@ async fn write<R: Runtime>(
         if row.changes.is_empty() && announcements.is_empty() {
             return Err(EngineError::Full);
         }
-        let filled = fill(shard, &slot, row, &announcements).await?;
+        let filled = match fill(shard, &slot, row, &announcements).await? {
+            Ok(filled) => filled,
+            Err(missing) => {
+                // A payload lies in more chunks than was reckoned with: a wider slot has room for their extents.
+                total += missing;
+                continue;
+            }
+        };
         if let Ok(durable) = shard.log.write(&slot, filled, row.records.len()).await? {
             for announcement in announcements {
                 announcement.done.send(());
@@ -379,12 +386,13 @@ async fn write<R: Runtime>(
     Err(EngineError::Full)
 }
 
+/// The row, or how many bytes its records have too many for the slot.
 async fn fill<R: Runtime>(
     shard: &Shard<R>,
     slot: &RowSlot,
     row: &mut NextRow,
     announcements: &[Announcement],
-) -> Result<RowBuffer, EngineError> {
+) -> Result<Result<RowBuffer, usize>, EngineError> {
     let mut filled = shard.log.row(slot).await?;
     row.placed.clear();
     for change in &row.changes {
@@ -396,9 +404,11 @@ async fn fill<R: Runtime>(
         row.placed.push(extents);
     }
     row.encode(announcements);
-    assert!(row.records.len() <= filled.room(), "estimates are never too small");
+    if let Some(missing) = row.records.len().checked_sub(filled.room()).filter(|missing| *missing > 0) {
+        return Ok(Err(missing));
+    }
     filled.push(&row.records);
-    Ok(filled)
+    Ok(Ok(filled))
 }
 
 /// The one place where changes take effect: their row is durable.
