@@ -7,6 +7,7 @@ use ashlar_engine::types::{Condition, Etag, ObjectMeta};
 use ashlar_engine::{Body, Object};
 use ashlar_tests::rig::{Boot, Rig, SimEngine};
 use futures_util::FutureExt as _;
+use futures_util::future::join_all;
 
 fn meta(tag: u8) -> ObjectMeta {
     ObjectMeta { etag: Etag { md5: [tag; 16], parts: 0 }, checksum: None, metadata: Vec::new() }
@@ -112,6 +113,35 @@ fn who_goes_away_while_publishing_keeps_nobody_waiting() {
                 );
                 put(engine, key, &bodies[2]).await;
                 assert!(get(engine, key).await.as_ref() == Some(&bodies[2]));
+            }
+        });
+        ended.assert_finished();
+    }
+}
+
+/// The sums of two bodies and their records that just exceed what one chunk may hold alone: such rows have k chunks so
+/// short that a body lies in more of them than anywhere else, and its record is longer than in any other row.
+#[test]
+fn records_have_room_where_a_body_lies_in_many_short_chunks() {
+    for (shape, devices) in [("4+2", 6), ("8+2", 10)] {
+        let rig = Rig::flash(shape, devices, 256 << 20);
+        let boot = Boot { cores: 1, ..Boot::default() };
+        let ended = rig.boot(&boot, |engines| async move {
+            let engine = &engines[0];
+            engine.create_bucket("bucket", "owner", "").await.unwrap();
+            let bucket = engine.bucket("bucket").unwrap();
+            for (first, second) in (0..250_usize).map(|step| (65_536 - 8 * step, 16_000)) {
+                let bodies = [content(1, 1), content(first, 2), content(second, 3)];
+                // The first goes alone, the others share the next row.
+                let stored = [&bodies[0], &bodies[1], &bodies[2]].map(|body| store(engine, body));
+                let stored = join_all(stored).await;
+                let publish = |(key, body)| engine.publish(&bucket, key, body, meta(1), Condition::default());
+                let keys: [&[u8]; 3] = [b"a", b"b", b"c"];
+                let published = join_all(keys.into_iter().zip(stored).map(publish)).await;
+                assert!(published.iter().all(Result::is_ok), "{first} bytes beside {second}: {published:?}");
+                for (key, body) in keys.into_iter().zip(&bodies) {
+                    assert!(get(engine, key).await.as_ref() == Some(body), "{first} bytes beside {second}");
+                }
             }
         });
         ended.assert_finished();

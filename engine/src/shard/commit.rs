@@ -371,8 +371,8 @@ async fn write<R: Runtime>(
         let filled = match fill(shard, &slot, row, &announcements).await? {
             Ok(filled) => filled,
             Err(missing) => {
-                // A payload lies in more chunks than was reckoned with: a wider slot has room for their extents.
-                total += missing;
+                // A payload lies in more chunks than was reckoned with: a taller slot has room for their extents.
+                total = slot.geometry.capacity() + missing;
                 continue;
             }
         };
