@@ -7,11 +7,12 @@ use ashlar_engine::pool::{CreateOptions, add_devices, create_pool};
 use ashlar_engine::runtime::Runtime as _;
 use ashlar_engine::runtime::sim::{CutAt, Loss, Outcome, Sim, SimConfig, SimDisk, SimRuntime};
 use ashlar_engine::sync::Event;
-use ashlar_engine::{Engine, EngineMesh, StartError, StartReport};
+use ashlar_engine::{Engine, EngineMesh, EngineOptions, StartError, StartReport};
 use futures_util::future::{FutureExt as _, LocalBoxFuture};
 use std::cell::{Cell, RefCell};
 use std::future::Future;
 use std::rc::Rc;
+use std::time::Duration;
 
 /// The engine as the tests use it.
 pub type SimEngine = Engine<SimRuntime>;
@@ -44,6 +45,8 @@ pub struct Boot {
     pub reserve_bytes: usize,
     /// Positions of disks that are not plugged in.
     pub unplugged: Vec<usize>,
+    /// How long a device is waited for; `None` is what suits it.
+    pub device_patience: Option<Duration>,
 }
 
 impl Default for Boot {
@@ -56,6 +59,7 @@ impl Default for Boot {
             arena_bytes: 16 << 20,
             reserve_bytes: 16 << 20,
             unplugged: Vec::new(),
+            device_patience: None,
         }
     }
 }
@@ -174,8 +178,9 @@ impl Rig {
         let sim = Sim::new(self.config(boot));
         let mesh = EngineMesh::new(boot.cores);
         let stage = Rc::new(Stage::default());
-        let outcome =
-            sim.run(|runtime| run_core(runtime, mesh.clone(), Rc::clone(&stage), Rc::clone(scenario)));
+        let options = EngineOptions { device_patience: boot.device_patience, ..EngineOptions::default() };
+        let outcome = sim
+            .run(|runtime| run_core(runtime, mesh.clone(), options, Rc::clone(&stage), Rc::clone(scenario)));
         Ended {
             outcome,
             report: stage.report.borrow_mut().take(),
@@ -197,10 +202,16 @@ struct Stage {
     error: RefCell<Option<StartError>>,
 }
 
-async fn run_core(runtime: SimRuntime, mesh: EngineMesh, stage: Rc<Stage>, scenario: Scenario) {
+async fn run_core(
+    runtime: SimRuntime,
+    mesh: EngineMesh,
+    options: EngineOptions,
+    stage: Rc<Stage>,
+    scenario: Scenario,
+) {
     let core = runtime.core().0;
     let cores = usize::from(runtime.cores());
-    match Engine::start(runtime, mesh).await {
+    match Engine::start_with(runtime, mesh, options).await {
         Ok((engine, report)) => {
             if report.is_some() {
                 *stage.report.borrow_mut() = report;

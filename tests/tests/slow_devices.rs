@@ -227,8 +227,14 @@ fn a_device_that_hangs_at_the_start_is_not_there() {
         work.run(&engines, 1, 3, habits()).await;
     });
     rig.disks[3].set_hung(true);
+    // Those of the configuration, and those that suit the device.
+    for (device_patience, limit) in [(Some(Duration::from_secs(2)), PATIENCE / 2), (None, 3 * PATIENCE)] {
+        let boot = Boot { device_patience, ..Boot::default() };
+        life(&rig, &boot, &work, move |engines, _work| async move {
+            assert!(engines[0].runtime().now().0 < u64::try_from(limit.as_nanos()).unwrap());
+        });
+    }
     life(&rig, &Boot::default(), &work, move |engines, work| async move {
-        assert!(engines[0].runtime().now().0 < u64::try_from(3 * PATIENCE.as_nanos()).unwrap());
         let status = engines[0].status().unwrap();
         assert_eq!(status.devices.iter().filter(|device| !device.in_service).count(), 1);
         work.run(&engines, 2, 3, habits()).await;

@@ -1,8 +1,8 @@
 //! Devices that answer much later than others: reads and new groups avoid them until they are quick again.
 //!
 //! Any core finds out, by its own reads and writes; core 0 decides, tells all cores, and has every core leave the
-//! groups that lie there, if others can carry groups as wide. It then looks at the device from time to time. A device that does not answer a look at all is
-//! taken out of service.
+//! groups that lie there, if others can carry groups as wide. It then looks at the device from time to time. A device
+//! that does not answer a look at all is taken out of service.
 
 use super::coordinator::Coordinator;
 use crate::limits::{SLOW_LOOK_PAUSE, SLOW_LOOKS_GOOD};

@@ -29,7 +29,7 @@ const REPLAY_BATCHES: usize = 256;
 /// Opens the pool and leads every core to where it can serve.
 pub(super) async fn open_pool<R: Runtime>(node: &Rc<Node<R>>) -> Result<StartReport, StartError> {
     let runtime = node.runtime.clone();
-    let identified = identify(&runtime).await.map_err(StartError::Identify)?;
+    let identified = identify(&runtime, node.options.device_patience).await.map_err(StartError::Identify)?;
     let facts = next_facts(&identified);
     let seed = ShardSeed {
         facts,

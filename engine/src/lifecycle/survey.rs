@@ -37,7 +37,7 @@ pub struct Survey {
 /// # Errors
 /// [`StartError`]: no pool, or a checkpoint that cannot be read.
 pub async fn survey<R: Runtime>(runtime: &R) -> Result<Survey, StartError> {
-    let identified = identify(runtime).await.map_err(StartError::Identify)?;
+    let identified = identify(runtime, None).await.map_err(StartError::Identify)?;
     let superblock = &identified.superblock;
     let facts = PoolFacts {
         pool: superblock.pool,

@@ -198,7 +198,8 @@ impl<R: Runtime> LogWriter<R> {
         (written.row, written.failures)
     }
 
-    /// Moves on if the open group lacks a member or has one on a slow device, without waiting for a row that fails. No row may be under way.
+    /// Moves on if the open group lacks a member or has one on a slow device, without waiting for a row that fails. No
+    /// row may be under way.
     pub(crate) async fn leave_lost(&self) -> Result<(), EngineError> {
         let open = self.current.borrow().as_ref().map(|open| Rc::clone(&open.descriptor));
         if open.is_some_and(|open| self.view.is_to_be_left(&open)) { self.rotate().await } else { Ok(()) }

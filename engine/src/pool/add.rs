@@ -74,7 +74,7 @@ impl std::error::Error for AddError {}
 /// [`AddError`]: the pool is then as it was, but after [`AddError::Engine`], which may come when some devices know the
 /// new ones already: the pool's status says whether they are in it.
 pub async fn add_devices<R: Runtime>(runtime: &R, new: &[usize]) -> Result<Vec<DeviceIndex>, AddError> {
-    let identified = identify(runtime).await.map_err(AddError::Identify)?;
+    let identified = identify(runtime, None).await.map_err(AddError::Identify)?;
     let devices = runtime.devices();
     let superblock = &identified.superblock;
     let mut slots = Vec::new();
@@ -204,7 +204,8 @@ mod tests {
         disks.extend([SimDisk::flash("d3", 64 << 20), SimDisk::flash("d4", 96 << 20)]);
         assert_eq!(add(&disks, &[3, 4]), Ok(vec![DeviceIndex(3), DeviceIndex(4)]));
         assert_eq!(add(&disks, &[4]), Err(AddError::Member { device: "d4".to_owned() }));
-        let identified = on_disks(&disks[1..], |runtime| async move { identify(&runtime).await.unwrap() });
+        let identified =
+            on_disks(&disks[1..], |runtime| async move { identify(&runtime, None).await.unwrap() });
         assert_eq!(identified.missing, [DeviceIndex(0)]);
         assert_eq!(identified.superblock.devices.len(), 5);
         disks.push(SimDisk::flash("d5", 2 << 20));

@@ -167,8 +167,8 @@ pub async fn create_pool<R: Runtime>(runtime: &R, options: &CreateOptions) -> Re
             features: FeatureFlags::default(),
             pool_name: options.name.clone(),
         };
+        let watched = Watched::new(runtime.clone(), device.clone(), index.0, Rc::clone(&watch));
         for offset in layout.label_offsets() {
-            let watched = Watched::new(runtime.clone(), device.clone(), index.0, Rc::clone(&watch));
             write_label(runtime, &watched, offset, &label)
                 .await
                 .map_err(|error| CreateError::Device { device: device.info().name.clone(), error })?;

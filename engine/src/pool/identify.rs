@@ -13,6 +13,7 @@ use ashlar_disk_format::superblock_quorum::{QuorumError, choose};
 use ashlar_disk_format::units::{DeviceId, DeviceIndex, PoolId};
 use ashlar_disk_format::version::{Access, check};
 use std::rc::Rc;
+use std::time::Duration;
 
 /// Segments have this size when only the offsets of labels and superblocks are wanted: those do
 /// not depend on it.
@@ -112,15 +113,20 @@ impl Found {
     }
 }
 
-/// Reads every device of `runtime` and recognises the pool on them.
+/// Reads every device of `runtime` and recognises the pool on them. A device that does not answer for as long as
+/// `patience`, or what suits it, counts as not there.
 ///
 /// # Errors
 /// [`IdentifyError`] says what to do.
-pub async fn identify<R: Runtime>(runtime: &R) -> Result<Identified, IdentifyError> {
+pub async fn identify<R: Runtime>(
+    runtime: &R,
+    patience: Option<Duration>,
+) -> Result<Identified, IdentifyError> {
     let mut found = Vec::new();
     let devices = runtime.devices();
     // Whoever hangs is not there.
     let watch = Watch::new(runtime.clone(), devices.len(), 0);
+    watch.wait_for(patience);
     for (number, device) in (0..).zip(devices) {
         let watched = Watched::new(runtime.clone(), device, number, Rc::clone(&watch));
         found.push(Box::pin(inspect(runtime, &watched)).await);

@@ -3,8 +3,8 @@
 //! Pure: durations in, judgement out. A device is compared with its peers, never with its own past, so one that grows
 //! slow does not become its own measure; and when all of them are slow, none is late.
 
-use crate::limits::{LATE_FACTOR, LATE_IN_A_ROW_MAX, LATE_MAX};
-use crate::runtime::Monotonic;
+use crate::limits::{LATE_FACTOR, LATE_IN_A_ROW_MAX, LATE_MAX, LATE_MIN, LATE_MIN_SLOW};
+use crate::runtime::{DeviceInfo, Monotonic};
 use std::cell::Cell;
 use std::time::Duration;
 
@@ -94,25 +94,26 @@ impl Pace {
     }
 }
 
+/// No transfer of this device is late before, whatever the others do.
+pub(super) fn least_late(device: &DeviceInfo) -> Duration {
+    if device.rotational { LATE_MIN_SLOW } else { LATE_MIN }
+}
+
 /// From when on a read is late, by the mean times of all devices, those without one left out. At least `least`.
 pub(super) fn late_after(means: &mut [u64], least: Duration) -> Duration {
-    // Of two the quicker one: a slow device is not its own measure.
-    let middle = means.len().saturating_sub(1) >> 1;
-    if means.is_empty() {
-        return least;
-    }
-    let (_, median, _) = means.select_nth_unstable(middle);
+    let Some(median) = median(means) else { return least };
     Duration::from_nanos(median.saturating_mul(u64::from(LATE_FACTOR))).clamp(least, LATE_MAX.max(least))
 }
 
 /// Whether a write that took so long was late, by the times of those that began with it.
 pub(super) fn is_write_late(time: Duration, all: &mut [Duration], least: Duration) -> bool {
-    if time < least || all.is_empty() {
-        return false;
-    }
-    let middle = (all.len() - 1) >> 1;
-    let (_, median, _) = all.select_nth_unstable(middle);
-    time >= median.saturating_mul(LATE_FACTOR)
+    time >= least && median(all).is_some_and(|median| time >= median.saturating_mul(LATE_FACTOR))
+}
+
+/// Of an even number the smaller one: of two devices the slow one is not its own measure.
+fn median<T: Ord + Copy>(all: &mut [T]) -> Option<T> {
+    let middle = all.len().checked_sub(1)? >> 1;
+    Some(*all.select_nth_unstable(middle).1)
 }
 
 #[cfg(test)]

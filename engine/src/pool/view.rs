@@ -2,13 +2,13 @@
 
 use super::ledger::Ledger;
 use super::link::{OpenedGroup, PoolLink, PoolReply, PoolRequest, Purpose};
-use super::pace::{Pace, is_write_late, late_after};
+use super::pace::{Pace, is_write_late, late_after, least_late};
 use super::pins::Pins;
 use super::room::RoomWatch;
 use super::watched::{Watch, Watched};
 use crate::cache::BlockCache;
 use crate::error::EngineError;
-use crate::limits::{HEDGES_MAX, LATE_MIN, LATE_MIN_SLOW, LATE_RECKONED_EVERY, REPORT_PAUSE, REPORTS_MAX};
+use crate::limits::{HEDGES_MAX, LATE_MIN, LATE_RECKONED_EVERY, REPORT_PAUSE, REPORTS_MAX};
 use crate::runtime::{Device, DeviceError, Monotonic, Runtime, TaskQueue};
 use crate::stripe::{Codec, Family};
 use crate::sync::{Epochs, Limit, Permit};
@@ -287,7 +287,7 @@ impl<R: Runtime> PoolView<R> {
 
     /// From when on a read of this device is late.
     pub(crate) fn late_after(&self, device: &Watched<R>) -> Duration {
-        let least = if device.info().rotational { LATE_MIN_SLOW } else { LATE_MIN };
+        let least = least_late(device.info());
         let (late, left) = self.late_after.get();
         if let Some(left) = left.checked_sub(1) {
             self.late_after.set((late, left));
@@ -332,24 +332,24 @@ impl<R: Runtime> PoolView<R> {
     /// The writes of one row took so long each.
     pub(crate) fn row_took(self: &Rc<Self>, begun: Monotonic, times: &[(DeviceIndex, Duration)]) {
         let Some((index, longest)) = times.iter().max_by_key(|(_, time)| *time) else { return };
+        let now = self.runtime.now();
         if *longest < LATE_MIN {
             // Nearly always.
-            times.iter().for_each(|(index, _)| _ = self.write_was(*index, false, begun));
+            times.iter().for_each(|(index, _)| _ = self.write_was(*index, false, (begun, now)));
             return;
         }
         let mut all: SmallVec<[Duration; 64]> = times.iter().map(|(_, time)| *time).collect();
-        let is_rotational = self.device(*index).is_some_and(|device| device.info().rotational);
-        let least = if is_rotational { LATE_MIN_SLOW } else { LATE_MIN };
+        let least = self.device(*index).map_or(LATE_MIN, |device| least_late(device.info()));
         let is_late = is_write_late(*longest, &mut all, least);
         for (other, _) in times {
-            if self.write_was(*other, is_late && other == index, begun) {
+            if self.write_was(*other, is_late && other == index, (begun, now)) {
                 self.report_slow(*other);
             }
         }
     }
 
-    fn write_was(&self, index: DeviceIndex, is_late: bool, begun: Monotonic) -> bool {
-        let now = self.runtime.now();
+    /// A write that began and ended then was late or not. True when the device is to be called slow.
+    fn write_was(&self, index: DeviceIndex, is_late: bool, (begun, now): (Monotonic, Monotonic)) -> bool {
         self.slots.get(&index).is_some_and(|slot| slot.pace.write_was(is_late, begun, now))
     }
 

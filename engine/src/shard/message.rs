@@ -284,7 +284,8 @@ pub(crate) enum Request {
     Room(Room),
     /// Move what lies in these groups.
     Clean(Box<CleanCall>),
-    /// Write no more to groups that lack a member or have one on a slow device, and wait until those rows are written that were begun.
+    /// Write no more to groups that lack a member or have one on a slow device, and wait until those rows are written
+    /// that were begun.
     LeaveLost,
     /// Rebuild this member.
     Rebuild(Box<RebuildJob>),
