@@ -85,6 +85,7 @@ pub enum Field {
     PreviousCrc,
     RecordBytes,
     Row,
+    Scrub,
     Sequence,
     SegmentBytes,
     Shape,

@@ -25,7 +25,9 @@
 //! | 96 | 8 | bytes of the encoded checkpoint; 0 before the first |
 //! | 104 | 2 | count of checkpoint extents |
 //! | 106 | 2 | count of checkpoint groups |
-//! | 108 | 20 | reserved, zero |
+//! | 108 | 8 | when the newest scrub began, ms since 1970; before the first, when the pool was started first |
+//! | 116 | 8 | generation from which that scrub goes on; 2^64 - 1 when it is over, 2^64 - 2 before the first |
+//! | 124 | 4 | reserved, zero |
 //! | 128 | 32 each | device entry: id 16, bytes u64, index u16, state u8, reserved u8, since u32 |
 //! | … | 36 + 4 c each | extent: generation u64, group u32, row u32, height u16, member u8, data count u8, payload offset u32, length u32, count of checksums u32, reserved u32, checksums u32 each |
 //! | … | 20 + 6 n each | descriptor of a group that the checkpoint lies in |
@@ -81,6 +83,28 @@ pub struct DeviceEntry {
     pub state: DeviceState,
 }
 
+/// How far the newest scrub came: the reading of everything to find what rots.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct ScrubProgress {
+    /// When it began, ms since 1970. Before the first: when the pool was started first, or 0.
+    pub began_ms: u64,
+    /// Groups of lower generations are done.
+    pub next: Generation,
+}
+
+impl ScrubProgress {
+    /// [`ScrubProgress::next`] when all groups are done.
+    pub const OVER: Generation = Generation(u64::MAX);
+    /// [`ScrubProgress::next`] before the first scrub.
+    pub const NONE_YET: Generation = Generation(u64::MAX - 1);
+
+    /// Groups are left.
+    #[must_use]
+    pub fn is_under_way(&self) -> bool {
+        self.began_ms > 0 && self.next < Self::NONE_YET
+    }
+}
+
 /// The root record.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Superblock {
@@ -107,6 +131,8 @@ pub struct Superblock {
     /// The groups that the checkpoint and its extent list lie in: without the checkpoint nothing else says
     /// where their members are.
     pub checkpoint_groups: Vec<GroupDescriptor>,
+    /// How far the newest scrub came.
+    pub scrub: ScrubProgress,
     /// Cores of the mount.
     pub cores: u16,
     /// Whether the mount was stopped in order: no log rows stand behind the checkpoint.
@@ -159,7 +185,9 @@ impl Superblock {
         writer.u64(self.checkpoint_bytes);
         writer.u16(count_u16(self.checkpoint.len()));
         writer.u16(count_u16(self.checkpoint_groups.len()));
-        writer.zeros(20);
+        writer.u64(self.scrub.began_ms);
+        writer.u64(self.scrub.next.0);
+        writer.zeros(4);
         assert_eq!(writer.offset(), FIXED_BYTES, "the table above");
         for entry in &self.devices {
             write_device(entry, &mut writer);
@@ -218,7 +246,9 @@ impl Superblock {
         within(structure, Field::CheckpointExtents, 0..=CHECKPOINT_EXTENTS_MAX as u64, u64::from(extents))?;
         let groups = reader.u16(Field::CheckpointGroups)?;
         within(structure, Field::CheckpointGroups, 0..=CHECKPOINT_GROUPS_MAX as u64, u64::from(groups))?;
-        reader.reserved(20)?;
+        let began_ms = reader.u64(Field::Scrub)?;
+        let scrub = ScrubProgress { began_ms, next: Generation(reader.u64(Field::Scrub)?) };
+        reader.reserved(4)?;
         let superblock = Self {
             pool,
             device,
@@ -233,6 +263,7 @@ impl Superblock {
             checkpoint_groups: (0..groups)
                 .map(|_| GroupDescriptor::read(&mut reader))
                 .collect::<Result<_, _>>()?,
+            scrub,
             cores,
             clean: clean == 1,
         };

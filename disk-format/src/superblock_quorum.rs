@@ -127,6 +127,7 @@ mod tests {
             checkpoint: vec![],
             checkpoint_bytes: 0,
             checkpoint_groups: vec![],
+            scrub: crate::superblock::ScrubProgress::default(),
             cores,
             clean: false,
         }

@@ -19,8 +19,8 @@ mod tests {
     use ashlar_disk_format::record::{Record, RecordReader};
     use ashlar_disk_format::run_manifest::RunManifest;
     use ashlar_disk_format::segment::SegmentHeader;
-    use ashlar_disk_format::superblock::{DeviceState, Superblock};
-    use ashlar_disk_format::units::{Epoch, VirtualShard};
+    use ashlar_disk_format::superblock::{DeviceState, ScrubProgress, Superblock};
+    use ashlar_disk_format::units::{Epoch, Generation, VirtualShard};
     use ashlar_disk_format::value;
     use std::path::PathBuf;
 
@@ -49,10 +49,12 @@ mod tests {
     }
 
     #[test]
-    fn a_vacant_device_reads_back() {
+    fn vacant_devices_and_the_progress_of_scrubbing_read_back() {
         let mut superblock = f::superblock();
         superblock.devices[2].state = DeviceState::Vacant { since: Epoch(3) };
+        superblock.scrub = ScrubProgress { began_ms: 0x0102_0304, next: Generation(0x0506_0708_090a) };
         let slot = superblock.encode(2);
+        assert_eq!(slot[108..128], [4, 3, 2, 1, 0, 0, 0, 0, 10, 9, 8, 7, 6, 5, 0, 0, 0, 0, 0, 0]);
         assert_eq!(Superblock::decode_copy(&slot), Ok((superblock, 2)));
         // State and epoch of the third device.
         let entry = 128 + 2 * 32;

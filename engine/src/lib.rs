@@ -30,5 +30,6 @@ mod number;
 
 pub use api::{Body, BodyWriter, DeviceStatus, Engine, EngineStatus, Object, ObjectPart, ObjectReader};
 pub use lifecycle::{
-    CleaningStatus, EngineMesh, EngineOptions, RebuildStatus, StartError, StartReport, Survey, survey,
+    CleaningStatus, EngineMesh, EngineOptions, RebuildStatus, ScrubStatus, StartError, StartReport, Survey,
+    survey,
 };

@@ -147,14 +147,30 @@ pub(crate) const REBUILD_AFTER_URGENT: Duration = Duration::from_secs(60);
 pub(crate) const REBUILD_RETRY: Duration = Duration::from_secs(60);
 /// Pause before groups with rows that were not whole are tried again.
 pub(crate) const REBUILD_BROKEN_RETRY: Duration = Duration::from_secs(600);
-/// Rows of one group that a core rebuilds at a time: each holds the buffers of a row.
-pub(crate) const REBUILD_ROWS: usize = 4;
+/// Rows of one group that a core rebuilds or scrubs at a time: each holds the buffers of a row.
+pub(crate) const WALK_ROWS: usize = 4;
 /// How often a rebuilt chunk is written until it is found where it was written to.
 pub(crate) const REBUILD_WRITES_MAX: usize = 3;
 /// Members that each core rebuilds before a checkpoint makes them count.
 pub(crate) const REBUILD_JOBS: usize = 16;
 /// Longest pause behind some rows while their group survives a further loss: as long as they took.
 pub(crate) const REBUILD_PAUSE_MAX: Duration = Duration::from_millis(500);
+/// How often everything is read to find what rots, unless the operator says otherwise.
+pub(crate) const SCRUB_EVERY: Duration = Duration::from_secs(14 * 24 * 3600);
+/// No more often than this.
+pub(crate) const SCRUB_EVERY_MIN: Duration = Duration::from_secs(1);
+/// Bytes of rows that a core scrubs at a time, unless one row has more.
+pub(crate) const SCRUB_BYTES_MAX: usize = 4 << 20;
+/// Pause before a group is tried again that could not be scrubbed just now.
+pub(crate) const SCRUB_RETRY_PAUSE: Duration = Duration::from_secs(1);
+/// Beside requests a core that scrubs pauses so many times as long as it scrubbed,
+pub(crate) const SCRUB_PAUSE_FACTOR: u32 = 7;
+/// but not longer.
+pub(crate) const SCRUB_PAUSE_MAX: Duration = Duration::from_secs(2);
+/// How often the superblocks say how far scrubbing came, while it is at work.
+pub(crate) const SCRUB_SAVE_EVERY: Duration = Duration::from_secs(60);
+/// Pause before it is looked again whether scrubbing is due, or may go on.
+pub(crate) const SCRUB_LOOK_PAUSE: Duration = Duration::from_secs(600);
 /// How long a body waits at the door for space that is being made.
 pub(crate) const SPACE_WAIT: Duration = Duration::from_secs(10);
 /// Extents read ahead of the sender by one reader.

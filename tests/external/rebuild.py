@@ -33,7 +33,11 @@ class FileServer(Server):
 
     def pool_command(self, *words):
         """`ashlar pool …`; returns what it prints."""
-        line = [self.binary, "pool", *map(str, words)]
+        return self.ashlar("pool", *words)
+
+    def ashlar(self, *words):
+        """`ashlar …`; returns what it prints."""
+        line = [self.binary, *map(str, words)]
         done = subprocess.run(line, capture_output=True, text=True, check=False)
         assert done.returncode == 0, f"{' '.join(line)}: {done.stdout}{done.stderr}"
         return done.stdout

@@ -60,6 +60,7 @@ OWN_SERVER = [
      ["--loop-devices", "--rounds", "10"], []),
     ("hung-device", "hung_device.py", [], ["--rounds", "10"], []),
     ("rebuild", "rebuild.py", ["--rounds", "2"], ["--rounds", "12"], []),
+    ("scrub", "scrub.py", [], ["--objects", "2000", "--device-size", "2GiB"], []),
     ("flip", "flip.py", ["--flips", "200"], ["--flips", "10000"], []),
     ("flip-running", "flip.py", ["--while-running", "--rounds", "4"], ["--while-running", "--rounds", "100"], []),
     ("flip-walk", "flip_walk.py", ["--seconds", "60", "--batches", "1000000"], ["--batches", "20000"], []),

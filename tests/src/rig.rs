@@ -12,7 +12,6 @@ use futures_util::future::{FutureExt as _, LocalBoxFuture};
 use std::cell::{Cell, RefCell};
 use std::future::Future;
 use std::rc::Rc;
-use std::time::Duration;
 
 /// The engine as the tests use it.
 pub type SimEngine = Engine<SimRuntime>;
@@ -45,8 +44,8 @@ pub struct Boot {
     pub reserve_bytes: usize,
     /// Positions of disks that are not plugged in.
     pub unplugged: Vec<usize>,
-    /// How long a device is waited for; `None` is what suits it.
-    pub device_patience: Option<Duration>,
+    /// What the engine may use, and when it does what.
+    pub options: EngineOptions,
 }
 
 impl Default for Boot {
@@ -59,7 +58,7 @@ impl Default for Boot {
             arena_bytes: 16 << 20,
             reserve_bytes: 16 << 20,
             unplugged: Vec::new(),
-            device_patience: None,
+            options: EngineOptions::default(),
         }
     }
 }
@@ -178,7 +177,7 @@ impl Rig {
         let sim = Sim::new(self.config(boot));
         let mesh = EngineMesh::new(boot.cores);
         let stage = Rc::new(Stage::default());
-        let options = EngineOptions { device_patience: boot.device_patience, ..EngineOptions::default() };
+        let options = boot.options;
         let outcome = sim
             .run(|runtime| run_core(runtime, mesh.clone(), options, Rc::clone(&stage), Rc::clone(scenario)));
         Ended {

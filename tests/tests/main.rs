@@ -10,6 +10,7 @@ mod model_conformance;
 mod promises;
 mod rebuilding;
 mod scrub_repair;
+mod scrubbing;
 #[cfg(test)]
 mod server;
 mod sharing;

@@ -3,6 +3,7 @@
 
 #![expect(clippy::unwrap_used, reason = "a test may fail where it stands, and says where it is")]
 
+use ashlar_engine::EngineOptions;
 use ashlar_engine::runtime::sim::{CutAt, FaultPlan, Loss, SimDisk};
 use ashlar_engine::runtime::{DeviceError, Runtime as _};
 use ashlar_tests::check::Outcome;
@@ -229,7 +230,8 @@ fn a_device_that_hangs_at_the_start_is_not_there() {
     rig.disks[3].set_hung(true);
     // Those of the configuration, and those that suit the device.
     for (device_patience, limit) in [(Some(Duration::from_secs(2)), PATIENCE / 2), (None, 3 * PATIENCE)] {
-        let boot = Boot { device_patience, ..Boot::default() };
+        let options = EngineOptions { device_patience, ..EngineOptions::default() };
+        let boot = Boot { options, ..Boot::default() };
         life(&rig, &boot, &work, move |engines, _work| async move {
             assert!(engines[0].runtime().now().0 < u64::try_from(limit.as_nanos()).unwrap());
         });

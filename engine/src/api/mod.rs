@@ -120,6 +120,16 @@ impl<R: Runtime> Engine<R> {
         }
     }
 
+    /// Reads everything that lies on the devices, or goes on with that, and writes back what is bad; whether it came to
+    /// the end (core 0; elsewhere nothing happens). The engine does so by itself from time to time.
+    pub async fn scrub(&self) -> bool {
+        let coordinator = self.node.coordinator.borrow().clone();
+        match coordinator {
+            Some(coordinator) => coordinator.scrub_now().await,
+            None => true,
+        }
+    }
+
     fn enter(&self) -> Result<OpGuard, EngineError> {
         self.shard.enter()
     }

@@ -1,7 +1,7 @@
 //! What the engine knows of itself.
 
 use super::Engine;
-use crate::lifecycle::{CleaningStatus, RebuildStatus};
+use crate::lifecycle::{CleaningStatus, RebuildStatus, ScrubStatus};
 use crate::pool::data_bytes;
 use crate::runtime::{DeviceError, Runtime};
 use ashlar_disk_format::code::CodeShape;
@@ -51,6 +51,8 @@ pub struct EngineStatus {
     pub cleaning: CleaningStatus,
     /// Rebuilding what lay on devices out of service.
     pub rebuilding: RebuildStatus,
+    /// Reading everything to find what rots.
+    pub scrubbing: ScrubStatus,
 }
 
 impl<R: Runtime> Engine<R> {
@@ -87,6 +89,7 @@ impl<R: Runtime> Engine<R> {
             repaired: self.shard.view.repaired(),
             cleaning: coordinator.cleaning(),
             rebuilding: coordinator.rebuilding(),
+            scrubbing: coordinator.scrubbing(),
         })
     }
 }

@@ -3,6 +3,7 @@
 use super::cleaner::Cleaner;
 use super::node::Node;
 use super::rebuilder::Rebuilder;
+use super::scrubber::Scrubber;
 use crate::error::EngineError;
 use crate::pool::{DeviceUse, Level, PoolOwner, PoolReply, PoolRequest, PoolView, Room, write_superblocks};
 use crate::rows::write_blob;
@@ -36,6 +37,7 @@ pub(crate) struct Coordinator<R: Runtime> {
     pub(crate) owner: PoolOwner,
     pub(super) cleaner: Cleaner,
     pub(super) rebuilder: Rebuilder,
+    pub(super) scrubber: Scrubber,
     due: Event,
     is_due: Cell<bool>,
     one_at_a_time: Limit,
@@ -82,6 +84,7 @@ impl<R: Runtime> Coordinator<R> {
             owner,
             cleaner: Cleaner::new(),
             rebuilder: Rebuilder::new(node.options.rebuild_after),
+            scrubber: Scrubber::new(node.options.scrub_every),
             due: Event::new(),
             is_due: Cell::new(false),
             one_at_a_time: Limit::new(1),
@@ -103,6 +106,7 @@ impl<R: Runtime> Coordinator<R> {
     pub(crate) fn run(self: &Rc<Self>) {
         self.run_cleaner();
         self.run_rebuilder();
+        self.run_scrubber();
         let coordinator = Rc::clone(self);
         self.view.runtime.spawn_vital(TaskQueue::Background, "the coordinator", async move {
             loop {
@@ -125,7 +129,7 @@ impl<R: Runtime> Coordinator<R> {
         });
     }
 
-    fn ask_for_checkpoint(&self) {
+    pub(super) fn ask_for_checkpoint(&self) {
         self.is_due.set(true);
         self.due.fire();
     }
@@ -171,7 +175,7 @@ impl<R: Runtime> Coordinator<R> {
         Ok(())
     }
 
-    async fn write_superblocks(
+    pub(super) async fn write_superblocks(
         &self,
         change: impl FnOnce(&mut Superblock),
     ) -> Result<Vec<(DeviceIndex, DeviceError)>, EngineError> {
@@ -422,6 +426,12 @@ impl<R: Runtime> Coordinator<R> {
     async fn reclaim(self: &Rc<Self>, dead: Vec<GroupId>) -> Result<usize, EngineError> {
         let pinned = self.pinned(&dead).await?;
         let dead: Vec<GroupId> = dead.into_iter().filter(|group| !pinned.contains(group)).collect();
+        let result = self.reclaim_unpinned(self.owner.begin_reclaim(dead)).await;
+        self.owner.end_reclaim();
+        result
+    }
+
+    async fn reclaim_unpinned(self: &Rc<Self>, dead: Vec<GroupId>) -> Result<usize, EngineError> {
         if dead.is_empty() {
             return Ok(0);
         }
@@ -474,7 +484,7 @@ mod tests {
     use ashlar_disk_format::checkpoint::{GroupState, GroupStatus};
     use ashlar_disk_format::code::CodeShape;
     use ashlar_disk_format::group::{GroupKind, Member};
-    use ashlar_disk_format::superblock::DeviceEntry;
+    use ashlar_disk_format::superblock::{DeviceEntry, ScrubProgress};
     use ashlar_disk_format::units::{DeviceId, Epoch, Generation, LogId, PoolId, SegmentIndex};
     use ashlar_disk_format::version::FeatureFlags;
 
@@ -499,6 +509,7 @@ mod tests {
             checkpoint: Vec::new(),
             checkpoint_bytes: 0,
             checkpoint_groups: Vec::new(),
+            scrub: ScrubProgress::default(),
             cores: 1,
             clean: false,
         }

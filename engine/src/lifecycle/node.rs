@@ -5,7 +5,7 @@ use super::start::EngineOptions;
 use crate::error::EngineError;
 use crate::mesh::Post;
 use crate::pool::{PoolLink, PoolReply, PoolRequest, PoolView};
-use crate::rows::rebuild_member;
+use crate::rows::{rebuild_member, scrub_group};
 use crate::runtime::{CoreId, Device, Runtime, TaskQueue};
 use crate::shard::{
     Reply, Request, Shard, ShardSeed, ask_about_references, run_committer, send_unreferences,
@@ -194,10 +194,7 @@ impl<R: Runtime> Node<R> {
         done.await.unwrap_or(Err(EngineError::Panicked))
     }
 
-    #[expect(
-        clippy::wildcard_enum_match_arm,
-        reason = "the rest are operations, whose own match is exhaustive"
-    )]
+    #[expect(clippy::wildcard_enum_match_arm, reason = "the rest is in the next match")]
     async fn handle_on_shard(
         self: &Rc<Self>,
         shard: Rc<Shard<R>>,
@@ -242,6 +239,28 @@ impl<R: Runtime> Node<R> {
                 shard.view.room.set(room);
                 Ok(Reply::Done)
             }
+            Request::Close => {
+                shard.closing.set(true);
+                shard.view.room.close();
+                shard.epochs.pass().await;
+                shard.view.appends.pass().await;
+                Ok(Reply::Done)
+            }
+            Request::Stop => {
+                shard.stop();
+                Ok(Reply::Done)
+            }
+            other => self.maintain(shard, other).await,
+        }
+    }
+
+    /// What keeps data where it should be, and whole.
+    #[expect(
+        clippy::wildcard_enum_match_arm,
+        reason = "the rest are operations, whose own match is exhaustive"
+    )]
+    async fn maintain(&self, shard: Rc<Shard<R>>, request: Request) -> Result<Reply, EngineError> {
+        match request {
             Request::Clean(call) => {
                 let report = self.in_background(async move { shard.clean(*call).await }).await?;
                 Ok(Reply::Cleaned(Box::new(report)))
@@ -256,16 +275,11 @@ impl<R: Runtime> Node<R> {
                 });
                 Ok(Reply::Rebuilt(rebuilt.await?))
             }
-            Request::Close => {
-                shard.closing.set(true);
-                shard.view.room.close();
-                shard.epochs.pass().await;
-                shard.view.appends.pass().await;
-                Ok(Reply::Done)
-            }
-            Request::Stop => {
-                shard.stop();
-                Ok(Reply::Done)
+            Request::Scrub(job) => {
+                let scrubbed = self.in_background(async move {
+                    scrub_group(&shard.view, &job, &|| shard.epochs.begun()).await
+                });
+                Ok(Reply::Scrubbed(scrubbed.await?))
             }
             operation => operate(&shard, operation).await,
         }
@@ -318,6 +332,7 @@ async fn operate<R: Runtime>(shard: &Rc<Shard<R>>, request: Request) -> Result<R
         | Request::Clean(_)
         | Request::LeaveLost
         | Request::Rebuild(_)
+        | Request::Scrub(_)
         | Request::Close
         | Request::Stop => unreachable!("handled by the node before it asks the shard"),
     }

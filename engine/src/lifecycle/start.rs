@@ -3,7 +3,7 @@
 use super::node::{Node, Stage};
 use super::open::open_pool;
 use crate::error::EngineError;
-use crate::limits::{CACHE_BYTES, CHECKPOINT_MEMTABLE_BYTES, REBUILD_AFTER};
+use crate::limits::{CACHE_BYTES, CHECKPOINT_MEMTABLE_BYTES, REBUILD_AFTER, SCRUB_EVERY};
 use crate::mesh::{Mesh, Post};
 use crate::pool::{DeviceReport, IdentifyError};
 use crate::runtime::{CoreId, Runtime};
@@ -100,6 +100,8 @@ pub struct EngineOptions {
     pub rebuild_after: Duration,
     /// How long a transfer with a device may take before the device is taken out of service; `None` is what suits it.
     pub device_patience: Option<Duration>,
+    /// How often everything is read to find what rots; `None` is never.
+    pub scrub_every: Option<Duration>,
 }
 
 impl Default for EngineOptions {
@@ -109,6 +111,7 @@ impl Default for EngineOptions {
             cache_bytes: CACHE_BYTES,
             rebuild_after: REBUILD_AFTER,
             device_patience: None,
+            scrub_every: Some(SCRUB_EVERY),
         }
     }
 }

@@ -11,7 +11,7 @@ use ashlar_disk_format::code::CodeShape;
 use ashlar_disk_format::constants::{CHECKPOINT_GROUPS_MAX, SEGMENT_BYTES_MIN};
 use ashlar_disk_format::label::Label;
 use ashlar_disk_format::layout::{DeviceLayout, LayoutError, Media, default_segment_bytes};
-use ashlar_disk_format::superblock::{DeviceEntry, DeviceState, Superblock};
+use ashlar_disk_format::superblock::{DeviceEntry, DeviceState, ScrubProgress, Superblock};
 use ashlar_disk_format::units::{DeviceId, DeviceIndex, Epoch, PoolId};
 use ashlar_disk_format::version::FeatureFlags;
 use std::rc::Rc;
@@ -186,6 +186,7 @@ pub async fn create_pool<R: Runtime>(runtime: &R, options: &CreateOptions) -> Re
         checkpoint: Vec::new(),
         checkpoint_bytes: 0,
         checkpoint_groups: Vec::new(),
+        scrub: ScrubProgress::default(),
         cores: 0,
         clean: true,
     };

@@ -33,7 +33,9 @@ pub use identify::{DeviceReport, DeviceStanding, Identified, IdentifyError, iden
 pub(crate) use labels::rewrite_labels;
 pub(crate) use ledger::Side;
 pub(crate) use link::{OpenedGroup, PoolLink, PoolReply, PoolRequest, Purpose};
-pub(crate) use owner::{OwnedDevice, OwnerGroup, PoolOwner, RebuildJob, Space, data_bytes};
+pub(crate) use owner::{
+    NextScrub, OwnedDevice, OwnerGroup, PoolOwner, RebuildJob, ScrubJob, ScrubList, Space, data_bytes,
+};
 pub(crate) use pins::PinSet;
 pub(crate) use room::{Patience, Room};
 pub(crate) use superblocks::write_superblocks;

@@ -15,7 +15,9 @@ mod pages;
 mod read;
 mod rebuild;
 mod row;
+mod scrub;
 mod sums;
+mod walk;
 mod write;
 
 pub(crate) use announce::{Announcement, Announcements};
@@ -29,4 +31,5 @@ pub(crate) use pages::RowPages;
 pub(crate) use read::{read_body, read_body_at_once, read_chunk, read_extent};
 pub(crate) use rebuild::{Rebuilt, rebuild_member};
 pub(crate) use row::{Extents, RowAddress, RowBuffer, RowIdentity, SpareRows};
+pub(crate) use scrub::{Scrubbed, scrub_group};
 pub(crate) use write::{write_chunk, write_row};

@@ -1,7 +1,7 @@
 //! Rebuilding one member of a group on another device, row by row from the others.
 //!
 //! 1. Prepare the target's segment and write its header, which names the group as it will be.
-//! 2. Read the headers at a place from the members that every row is written to: the first data member and parity.
+//! 2. Find the rows from a place on by their headers ([`super::walk`]).
 //! 3. Gather enough whole chunks of the row, compute the member's chunk, compare it with the checksum that the row's
 //!    headers hold for it, write it durably, read it back from the device.
 //! 4. Go on behind the row.
@@ -12,19 +12,19 @@
 //!
 //! Nothing refers to the target yet: giving up half way loses nothing.
 
-use super::mend::{RowPlace, belongs, gather, good_chunk, rebuild};
+use super::mend::{RowPlace, gather, good_chunk, rebuild};
 use super::open::{prepare, segment_header, write_header};
-use super::read::read_chunk;
+use super::walk::{Walk, Writings, end_of};
 use super::write::write_chunk;
 use crate::error::EngineError;
-use crate::limits::{REBUILD_PAUSE_MAX, REBUILD_ROWS, REBUILD_WRITES_MAX};
+use crate::limits::{REBUILD_PAUSE_MAX, REBUILD_WRITES_MAX};
 use crate::number::{to_u8, to_usize};
 use crate::pool::{PoolView, RebuildJob};
 use crate::runtime::{Monotonic, Runtime};
 use ashlar_disk_format::chunk::{ChunkHeader, header_bytes};
 use ashlar_disk_format::constants::WRITE_UNIT;
 use ashlar_disk_format::group::GroupDescriptor;
-use ashlar_disk_format::units::{Epoch, Height, RowOffset, RowSequence};
+use ashlar_disk_format::units::RowOffset;
 use futures_util::future::{join, join_all};
 use std::rc::Rc;
 
@@ -37,21 +37,13 @@ pub(crate) struct Rebuilt {
     pub(crate) is_whole: bool,
 }
 
-/// Writings of a row whose headers stand at a place, the newest first.
-type Writings = Vec<RowPlace>;
-
 struct Rebuilding<'a, R: Runtime> {
     view: &'a Rc<PoolView<R>>,
     job: &'a RebuildJob,
     rebuilt: GroupDescriptor,
+    walk: Walk<'a, R>,
     /// Requests that have begun so far.
     requests: &'a dyn Fn() -> u64,
-}
-
-/// Where the rows end that begin at a place, if the newest writing of each is the one that counts.
-fn end_of(rows: &[Writings], at: RowOffset) -> RowOffset {
-    let last = rows.last().and_then(|writings| writings.first());
-    last.map_or(at, |place| place.row.after(place.height))
 }
 
 /// Writes what a member of a group holds to the job's target. Gives way to requests, of which so many have begun.
@@ -64,7 +56,8 @@ pub(crate) async fn rebuild_member<R: Runtime>(
     job: &RebuildJob,
     requests: &dyn Fn() -> u64,
 ) -> Result<Rebuilt, EngineError> {
-    let rebuilding = Rebuilding { view, job, rebuilt: job.rebuilt(), requests };
+    let walk = Walk { view, group: &job.descriptor, except: Some(job.member) };
+    let rebuilding = Rebuilding { view, job, rebuilt: job.rebuilt(), walk, requests };
     let result = rebuilding.run().await;
     if let Err(EngineError::Device { device, error }) = &result {
         view.report_failure(*device, *error).await;
@@ -76,7 +69,7 @@ impl<R: Runtime> Rebuilding<'_, R> {
     async fn run(&self) -> Result<Rebuilt, EngineError> {
         self.make_ready().await?;
         let mut at = RowOffset(1);
-        let mut rows = self.rows_from(at).await?;
+        let mut rows = self.walk.rows_from(at).await?;
         while !self.view.room.is_closed() {
             let (began, requests) = (self.view.runtime.now(), (self.requests)());
             if rows.is_empty() {
@@ -84,7 +77,7 @@ impl<R: Runtime> Rebuilding<'_, R> {
                 return Ok(self.rebuilt_to(at));
             }
             let end = end_of(&rows, at);
-            let (copied, next) = join(self.copy(&rows), self.rows_from(end)).await;
+            let (copied, next) = join(self.copy(&rows), self.walk.rows_from(end)).await;
             for (copied, writings) in copied.into_iter().zip(&rows) {
                 let Some(place) = copied? else {
                     return Ok(self.rebuilt_to(at));
@@ -95,7 +88,7 @@ impl<R: Runtime> Rebuilding<'_, R> {
                     break;
                 }
             }
-            rows = if at == end { next? } else { self.rows_from(at).await? };
+            rows = if at == end { next? } else { self.walk.rows_from(at).await? };
             self.pause(began, requests).await;
         }
         Err(EngineError::Closing)
@@ -113,49 +106,6 @@ impl<R: Runtime> Rebuilding<'_, R> {
         let header = segment_header(self.view, self.rebuilt.clone(), self.job.member);
         let buffer = self.view.runtime.reserve().take(to_usize(u64::from(WRITE_UNIT))).await?;
         write_header(self.view, &header, buffer).await.map_err(failed)
-    }
-
-    /// The rows that follow each other from a place on; none when none begins there.
-    async fn rows_from(&self, at: RowOffset) -> Result<Vec<Writings>, EngineError> {
-        let mut rows = Vec::with_capacity(REBUILD_ROWS);
-        let mut next = at;
-        while rows.len() < REBUILD_ROWS {
-            let writings = self.look(next).await?;
-            let Some(newest) = writings.first() else { break };
-            next = newest.row.after(newest.height);
-            rows.push(writings);
-        }
-        Ok(rows)
-    }
-
-    async fn look(&self, row: RowOffset) -> Result<Writings, EngineError> {
-        let group = &self.job.descriptor;
-        let segment_bytes = self.view.facts.segment_bytes;
-        if row.after(Height(1)).bytes() > segment_bytes {
-            return Ok(Vec::new());
-        }
-        let parity = usize::from(group.shape.k)..group.shape.members();
-        let members: Vec<usize> =
-            std::iter::once(0).chain(parity).filter(|member| *member != self.job.member).collect();
-        let unit = Height(1);
-        let buffers =
-            self.view.runtime.reserve().take_many(members.len(), to_usize(u64::from(unit.bytes()))).await?;
-        let reads = members.iter().zip(buffers).map(async |(&member, buffer)| {
-            let (read, chunk) = read_chunk(self.view, group, member, row, unit, buffer).await;
-            read.ok()?;
-            let header = ChunkHeader::decode(chunk.bytes()).ok()?;
-            let fits = row.after(header.height).bytes() <= segment_bytes;
-            (fits && belongs(self.view, group, &header, member, row)).then_some((
-                (header.epoch, header.sequence),
-                header.height,
-                header.data_count,
-            ))
-        });
-        let mut found: Vec<((Epoch, RowSequence), Height, u8)> =
-            join_all(reads).await.into_iter().flatten().collect();
-        found.sort_unstable_by(|one, other| other.cmp(one));
-        found.dedup();
-        Ok(found.into_iter().map(|(_, height, data_count)| RowPlace { row, height, data_count }).collect())
     }
 
     async fn copy(&self, rows: &[Writings]) -> Vec<Result<Option<RowPlace>, EngineError>> {

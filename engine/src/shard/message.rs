@@ -3,8 +3,8 @@
 use crate::body::BodyPlace;
 use crate::error::EngineError;
 use crate::mesh::Lane;
-use crate::pool::{DeviceUse, PoolFacts, PoolReply, PoolRequest, RebuildJob, Room};
-use crate::rows::Rebuilt;
+use crate::pool::{DeviceUse, PoolFacts, PoolReply, PoolRequest, RebuildJob, Room, ScrubJob};
+use crate::rows::{Rebuilt, Scrubbed};
 use crate::types::{
     Condition, ListPage, ListQuery, NamedPart, ObjectMeta, Part, PartPage, Published, Upload, UploadId,
     UploadInit, UploadPage, UploadQuery,
@@ -289,6 +289,8 @@ pub(crate) enum Request {
     LeaveLost,
     /// Rebuild this member.
     Rebuild(Box<RebuildJob>),
+    /// Scrub this group.
+    Scrub(Box<ScrubJob>),
     /// Begin no more operations; wait for those that run.
     Close,
     /// End the committer.
@@ -359,6 +361,7 @@ pub(crate) enum Reply {
     Live(Vec<i64>),
     Cleaned(Box<CleanReport>),
     Rebuilt(Rebuilt),
+    Scrubbed(Scrubbed),
     /// Where groups end, and how many extent pages could not be read on the way.
     Ends {
         ends: Vec<(GroupId, RowOffset)>,

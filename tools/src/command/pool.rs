@@ -3,7 +3,7 @@
 use crate::command::devices::{DeviceProblem, check_empty, open_present, open_to_read};
 use crate::output::{Table, format_size};
 use ashlar_disk_format::code::CodeShape;
-use ashlar_disk_format::superblock::DeviceState;
+use ashlar_disk_format::superblock::{DeviceState, ScrubProgress};
 use ashlar_engine::pool::{CreateOptions, DeviceStanding, add_devices, create_pool};
 use ashlar_engine::runtime::native::{
     LaunchConfig, LaunchError, OpenDevice, Passthrough, affinity_cpus, create_file_device, launch,
@@ -179,6 +179,7 @@ fn print_survey(survey: &Survey, names: &[String]) {
             superblock.shape.members()
         );
     }
+    println!("scrubbed     {}", scrubbed(superblock.scrub));
     let mut table = Table::new(&["device", "size", "state", "path"]);
     for entry in &superblock.devices {
         let position = survey.identified.present.iter().find(|(index, _)| *index == entry.index);
@@ -216,6 +217,21 @@ fn print_survey(survey: &Survey, names: &[String]) {
     }
 }
 
+/// When everything was last read to find what rots.
+fn scrubbed(progress: ScrubProgress) -> String {
+    if progress.began_ms == 0 || progress.next == ScrubProgress::NONE_YET {
+        return "not yet".to_owned();
+    }
+    let began =
+        i64::try_from(progress.began_ms).ok().and_then(|ms| jiff::Timestamp::from_millisecond(ms).ok());
+    let began = began.map_or_else(
+        || format!("{} ms after 1970", progress.began_ms),
+        |began| began.strftime("%Y-%m-%d %H:%M:%S UTC").to_string(),
+    );
+    let state = if progress.next == ScrubProgress::OVER { "over" } else { "under way" };
+    format!("last pass began {began}, {state}")
+}
+
 /// Runs one task on one core over these devices.
 fn on_one_core<T, F>(
     devices: Vec<OpenDevice>,
@@ -243,4 +259,22 @@ where
     })
     .map_err(PoolError::Launch)?;
     from.recv().map_err(|_gone| PoolError::Engine("the core ended without an answer".to_owned()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use ashlar_disk_format::units::Generation;
+
+    #[test]
+    fn the_last_pass_of_scrubbing_is_told() {
+        assert_eq!(scrubbed(ScrubProgress::default()), "not yet");
+        let over = ScrubProgress { began_ms: 1_795_168_807_500, next: ScrubProgress::OVER };
+        assert_eq!(scrubbed(over), "last pass began 2026-11-20 10:00:07 UTC, over");
+        assert_eq!(scrubbed(ScrubProgress { next: ScrubProgress::NONE_YET, ..over }), "not yet");
+        let left = ScrubProgress { next: Generation(7), ..over };
+        assert_eq!(scrubbed(left), "last pass began 2026-11-20 10:00:07 UTC, under way");
+        let odd = ScrubProgress { began_ms: u64::MAX, ..over };
+        assert_eq!(scrubbed(odd), "last pass began 18446744073709551615 ms after 1970, over");
+    }
 }

@@ -1,4 +1,4 @@
-//! Durations: `10s`, `500ms`, `2m`, `1h`; a bare number is seconds.
+//! Durations: `10s`, `500ms`, `2m`, `1h`, `14d`; a bare number is seconds.
 
 use std::fmt;
 use std::time::Duration;
@@ -16,7 +16,7 @@ impl fmt::Display for DurationError {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         formatter.write_str(match self {
             Self::NoNumber => "a duration begins with a whole number, as in 10s",
-            Self::UnknownUnit => "the unit must be one of ms, s, m, h",
+            Self::UnknownUnit => "the unit must be one of ms, s, m, h, d",
         })
     }
 }
@@ -37,6 +37,7 @@ pub fn parse_duration(text: &str) -> Result<Duration, DurationError> {
         "" | "s" => 1_000,
         "m" | "min" => 60_000,
         "h" => 3_600_000,
+        "d" => 86_400_000,
         _ => return Err(DurationError::UnknownUnit),
     };
     let number: u64 = number.parse().map_err(|_error| DurationError::NoNumber)?;
@@ -62,7 +63,14 @@ mod tests {
 
     #[test]
     fn every_unit_is_read() {
-        let cases = [("7", 7_000), ("7s", 7_000), ("500ms", 500), ("2m", 120_000), ("1h", 3_600_000)];
+        let cases = [
+            ("7", 7_000),
+            ("7s", 7_000),
+            ("500ms", 500),
+            ("2m", 120_000),
+            ("1h", 3_600_000),
+            ("14d", 1_209_600_000),
+        ];
         for (text, milliseconds) in cases {
             assert_eq!(parse_duration(text), Ok(Duration::from_millis(milliseconds)), "{text}");
         }

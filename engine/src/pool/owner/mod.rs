@@ -9,8 +9,10 @@
 
 mod choosing;
 mod rebuilding;
+mod scrubbing;
 
 pub(crate) use rebuilding::RebuildJob;
+pub(crate) use scrubbing::{NextScrub, ScrubJob, ScrubList};
 
 use super::choose_plan::{Candidate, groups_left};
 use super::clean_plan::{self, Level, Marks};
@@ -90,6 +92,10 @@ struct Inner {
     groups: BTreeMap<GroupId, OwnerGroup>,
     /// Groups of which a member is being rebuilt.
     rebuilding: BTreeSet<GroupId>,
+    /// Groups that are being scrubbed: they are not taken back.
+    scrubbing: BTreeSet<GroupId>,
+    /// Groups that are being taken back: they are not scrubbed.
+    reclaiming: BTreeSet<GroupId>,
     next_group: u32,
     next_generation: u32,
     checkpoints: u64,
@@ -143,6 +149,8 @@ impl PoolOwner {
             devices,
             groups: BTreeMap::new(),
             rebuilding: BTreeSet::new(),
+            scrubbing: BTreeSet::new(),
+            reclaiming: BTreeSet::new(),
             next_group: 1,
             next_generation: 1,
             checkpoints: 0,

@@ -113,7 +113,7 @@ impl PoolOwner {
             let id = group.descriptor.group;
             let is_counted = !group.open && !group.resumable && group.sealed_at < number;
             // What is dead comes back by itself.
-            is_counted && group.live > 0 && !aside.contains(&id) && !inner.rebuilding.contains(&id)
+            is_counted && group.live > 0 && !aside.contains(&id) && !inner.is_at_work(id)
         };
         let mut degraded: Vec<(usize, &OwnerGroup)> = inner
             .groups
@@ -176,6 +176,11 @@ impl Inner {
     fn lost<'a>(&'a self, descriptor: &'a GroupDescriptor) -> impl Iterator<Item = (usize, Member)> + 'a {
         let members = descriptor.members.iter().copied().enumerate();
         members.filter(|(_, member)| !self.is_in_service(member.device))
+    }
+
+    /// All members of a group are in service.
+    pub(super) fn is_whole(&self, descriptor: &GroupDescriptor) -> bool {
+        self.lost(descriptor).next().is_none()
     }
 
     fn is_urgent(&self, descriptor: &GroupDescriptor) -> bool {

@@ -139,6 +139,8 @@ pub(super) fn superblock_node(superblock: &Superblock) -> Node {
         ("checkpoint bytes", Node::number(superblock.checkpoint_bytes)),
         ("checkpoint list extents", extents_node(&superblock.checkpoint)),
         ("checkpoint groups", groups_node(&superblock.checkpoint_groups)),
+        ("scrub began, ms", Node::number(superblock.scrub.began_ms)),
+        ("scrub next", Node::text(format_args!("{:#x}", superblock.scrub.next.0))),
     ])
 }
 

@@ -12,7 +12,7 @@ use ashlar_disk_format::label::Label;
 use ashlar_disk_format::layout::DeviceLayout;
 use ashlar_disk_format::record::{Batch, Mutation, Record, encode_record};
 use ashlar_disk_format::segment::SegmentHeader;
-use ashlar_disk_format::superblock::{DeviceEntry, DeviceState, Superblock};
+use ashlar_disk_format::superblock::{DeviceEntry, DeviceState, ScrubProgress, Superblock};
 use ashlar_disk_format::units::{
     BucketId, DeviceId, DeviceIndex, Epoch, Generation, GroupId, Height, LogId, PoolId, RowOffset,
     RowSequence, SegmentIndex, VirtualShard,
@@ -213,6 +213,7 @@ fn superblock(index: u8, root: Extent, checkpoint_bytes: u64) -> Superblock {
         checkpoint: vec![root],
         checkpoint_bytes,
         checkpoint_groups: vec![index_group()],
+        scrub: ScrubProgress::default(),
         cores: 2,
         clean: false,
     }

@@ -4,6 +4,7 @@ use super::ServeOptions;
 use super::keys::Keys;
 use super::tls::TlsFiles;
 use crate::output::{parse_duration, parse_size};
+use ashlar_engine::EngineOptions;
 use ashlar_engine::runtime::native::Passthrough;
 use std::fmt;
 use std::net::SocketAddr;
@@ -43,10 +44,16 @@ pub struct ServeConfig {
     rebuild_after: Option<String>,
     /// How long a device may take for a transfer before it is taken out of service, as `10s`.
     device_patience: Option<String>,
+    /// How often everything is read to find what rots, as `14d`, or `never`.
+    scrub_every: Option<String>,
 }
 
 /// A busy device may well take as long as this for what it is asked.
 const DEVICE_PATIENCE_MIN: Duration = Duration::from_secs(1);
+/// What is read more often than this is read all the time.
+const SCRUB_EVERY_MIN: Duration = Duration::from_secs(1);
+/// As `scrub_every`: nothing is read unless it is asked for.
+const NEVER: &str = "never";
 
 /// What may stand for [`Passthrough`].
 #[derive(Debug, Clone, Copy, Default, serde::Deserialize)]
@@ -91,6 +98,8 @@ pub enum ConfigError {
     RebuildAfter,
     /// `device_patience` is no duration, or too short to tell a busy device from one that hangs.
     DevicePatience,
+    /// `scrub_every` is no duration, or too short, or not `never`.
+    ScrubEvery,
     /// No devices are named.
     NoDevices,
     /// The secret is too short to be one.
@@ -105,6 +114,9 @@ impl fmt::Display for ConfigError {
             Self::Memory => write!(f, "memory must be a size such as \"4GiB\""),
             Self::RebuildAfter => write!(f, "rebuild_after must be a duration such as \"10m\""),
             Self::DevicePatience => write!(f, "device_patience must be a second or more, such as \"10s\""),
+            Self::ScrubEvery => {
+                write!(f, "scrub_every must be a second or more, such as \"14d\", or \"{NEVER}\"")
+            }
             Self::NoDevices => write!(f, "devices must name the pool's devices"),
             Self::WeakSecret => write!(f, "credentials.secret_key must have at least 16 characters"),
         }
@@ -119,6 +131,18 @@ fn default_listen() -> SocketAddr {
 
 fn default_region() -> String {
     "us-east-1".to_owned()
+}
+
+/// How often everything is read; without a word as often as the engine does by itself.
+fn scrub_every(text: Option<&str>) -> Result<Option<Duration>, ConfigError> {
+    match text.map(str::trim) {
+        None => Ok(EngineOptions::default().scrub_every),
+        Some(NEVER) => Ok(None),
+        Some(text) => match parse_duration(text) {
+            Ok(every) if every >= SCRUB_EVERY_MIN => Ok(Some(every)),
+            Ok(_) | Err(_) => Err(ConfigError::ScrubEvery),
+        },
+    }
 }
 
 impl ServeConfig {
@@ -156,6 +180,7 @@ impl ServeConfig {
         }
         Ok(ServeOptions {
             device_patience,
+            scrub_every: scrub_every(self.scrub_every.as_deref())?,
             rebuild_after: rebuild_after.map_err(|_syntax| ConfigError::RebuildAfter)?,
             devices: self.devices,
             passthrough: self.passthrough.into(),
@@ -228,6 +253,21 @@ mod tests {
             let found = read(&format!("device_patience = \"{odd}\"\n{GOOD}"));
             assert!(matches!(found, Err(ConfigError::DevicePatience)), "{odd}: {found:?}");
         }
+    }
+
+    #[test]
+    fn how_often_everything_is_read_can_be_said() {
+        let read = |text: &str| toml::from_str::<ServeConfig>(text).unwrap().check().map(|o| o.scrub_every);
+        assert_eq!(read(GOOD).unwrap(), EngineOptions::default().scrub_every);
+        let weeks = read(&format!("scrub_every = \"21d\"\n{GOOD}")).unwrap();
+        assert_eq!(weeks, Some(Duration::from_secs(21 * 24 * 3600)));
+        assert_eq!(read(&format!("scrub_every = \"never\"\n{GOOD}")).unwrap(), None);
+        for odd in ["often", "0s", "999ms", "Never"] {
+            let found = read(&format!("scrub_every = \"{odd}\"\n{GOOD}"));
+            assert!(matches!(found, Err(ConfigError::ScrubEvery)), "{odd}: {found:?}");
+        }
+        let line = "scrub_every must be a second or more, such as \"14d\", or \"never\"";
+        assert_eq!(ConfigError::ScrubEvery.to_string(), line);
     }
 
     #[test]

@@ -4,6 +4,7 @@ use super::ServeOptions;
 use super::keys::Keys;
 use super::tls::TlsFiles;
 use ashlar_disk_format::code::{CodeFamily, CodeShape};
+use ashlar_engine::EngineOptions;
 use ashlar_engine::runtime::native::{OpenError, Passthrough, create_file_device};
 use std::fmt;
 use std::fs;
@@ -110,6 +111,7 @@ pub(super) fn prepare(options: DemoOptions) -> Result<ServeOptions, DemoError> {
         memory: options.memory,
         rebuild_after: None,
         device_patience: None,
+        scrub_every: EngineOptions::default().scrub_every,
         keys,
         show_secret,
         region: "us-east-1".to_owned(),

@@ -60,6 +60,8 @@ pub struct ServeOptions {
     pub rebuild_after: Option<Duration>,
     /// How long a transfer with a device may take before the device is taken out of service, if not what suits it.
     pub device_patience: Option<Duration>,
+    /// How often everything is read to find what rots; `None` is never.
+    pub scrub_every: Option<Duration>,
 }
 
 /// Why the server does not serve.
@@ -175,6 +177,7 @@ fn run(options: ServeOptions) -> Result<(), ServeError> {
         engine: EngineOptions {
             rebuild_after: options.rebuild_after.unwrap_or(share.engine.rebuild_after),
             device_patience: options.device_patience,
+            scrub_every: options.scrub_every,
             ..share.engine
         },
         document_bytes: share.document_bytes,

@@ -2,15 +2,18 @@
 
 use crate::output::format_size;
 use ashlar_engine::runtime::Runtime;
-use ashlar_engine::{CleaningStatus, Engine, EngineStatus, RebuildStatus};
+use ashlar_engine::{CleaningStatus, Engine, EngineStatus, RebuildStatus, ScrubStatus};
 use std::time::Duration;
 
 /// Between two looks. Health changes rarely, and a look walks over the list of groups.
 const LOOK_PAUSE: Duration = Duration::from_secs(5);
+/// Looks between two lines that say how far scrubbing is: an hour. It may take days.
+const SCRUB_LOOKS: u32 = 720;
 
 /// Reports on standard error for the life of the server; on core 0, the only one that knows.
 pub(super) async fn watch<R: Runtime>(runtime: R, engine: Engine<R>) {
     let mut before = engine.status();
+    let mut scrubbing = ScrubTeller::default();
     loop {
         runtime.sleep(LOOK_PAUSE).await;
         let now = engine.status();
@@ -25,8 +28,88 @@ pub(super) async fn watch<R: Runtime>(runtime: R, engine: Engine<R>) {
                 eprintln!("ashlar: {line}");
             }
         }
+        if let Some(now) = &now {
+            for line in scrubbing.found(&now.scrubbing) {
+                eprintln!("ashlar: WARNING: {line}");
+            }
+            for line in scrubbing.progress(now.scrubbing) {
+                eprintln!("ashlar: {line}");
+            }
+        }
         before = now;
     }
+}
+
+/// Tells of scrubbing: when it begins, now and then while it runs, when it ends, and always what it found.
+#[derive(Debug, Default)]
+struct ScrubTeller {
+    /// As of the last look. The counts begin with the run, so that nothing is missed before the first.
+    before: ScrubStatus,
+    /// Looks since a line was printed.
+    quiet: u32,
+}
+
+impl ScrubTeller {
+    /// What is bad, or was. To be followed by [`ScrubTeller::progress`].
+    fn found(&self, now: &ScrubStatus) -> Vec<String> {
+        let mut lines = Vec::new();
+        match now.mended.saturating_sub(self.before.mended) {
+            0 => {}
+            1 => lines.push("scrubbing: 1 chunk was bad and is mended".to_owned()),
+            count => lines.push(format!("scrubbing: {count} chunks were bad and are mended")),
+        }
+        let unmended = now.unmended.saturating_sub(self.before.unmended);
+        if unmended > 0 {
+            let rows = if unmended == 1 { "1 row is".to_owned() } else { format!("{unmended} rows are") };
+            let them = if unmended == 1 { "it" } else { "them" };
+            lines.push(format!(
+                "scrubbing: {rows} not whole: writes that a loss of power ended leave such rows, and then nothing is \
+                 lost; else what lies in {them} may be lost"
+            ));
+        }
+        lines
+    }
+
+    /// How far it is.
+    fn progress(&mut self, now: ScrubStatus) -> Vec<String> {
+        let before = std::mem::replace(&mut self.before, now);
+        let is_other = now.began_ms != before.began_ms;
+        let has_ended = if before.is_active {
+            !now.is_active || is_other
+        } else {
+            // Begun and ended between two looks.
+            !now.is_active && (now.groups, now.failed) != (before.groups, before.failed)
+        };
+        let has_begun = now.is_active && (!before.is_active || is_other);
+        self.quiet += 1;
+        let mut lines = Vec::new();
+        if has_ended {
+            lines.push(scrubbed(&now));
+        }
+        if has_begun && now.left > 0 {
+            lines.push(format!("scrubbing: begun, {} groups to read", now.left));
+        } else if now.is_active && self.quiet >= SCRUB_LOOKS {
+            lines.push(format!("scrubbing: {} groups to read; {}", now.left, scrubbed(&now)));
+        }
+        if !lines.is_empty() {
+            self.quiet = 0;
+        }
+        lines
+    }
+}
+
+/// What scrubbing did in this run.
+fn scrubbed(status: &ScrubStatus) -> String {
+    let ScrubStatus { groups, bytes, mended, unmended, failed, .. } = *status;
+    let mut line =
+        format!("scrubbed so far: {groups} groups, {}, {mended} chunks mended", format_size(bytes));
+    if unmended > 0 {
+        line = format!("{line}; {unmended} rows are not whole");
+    }
+    if failed > 0 {
+        line = format!("{line}; {failed} groups could not be read to their end");
+    }
+    line
 }
 
 /// How far rebuilding is, while it runs and when it has ended.
@@ -150,6 +233,7 @@ mod tests {
             repaired: 0,
             cleaning: CleaningStatus::default(),
             rebuilding: RebuildStatus::default(),
+            scrubbing: ScrubStatus::default(),
         }
     }
 
@@ -196,6 +280,70 @@ mod tests {
                  groups have rows that nobody can complete, and are emptied"
             )
         );
+    }
+
+    #[test]
+    fn scrubbing_is_told_when_it_begins_now_and_then_and_when_it_ends() {
+        let mut teller = ScrubTeller::default();
+        // The first start of a pool notes a time, and makes no pass.
+        let idle = ScrubStatus { began_ms: 1, ..ScrubStatus::default() };
+        assert_eq!(teller.progress(idle), Vec::<String>::new());
+        let busy = ScrubStatus { is_active: true, began_ms: 9, left: 7, ..idle };
+        assert_eq!(teller.progress(busy), ["scrubbing: begun, 7 groups to read"]);
+        let busy = ScrubStatus { groups: 2, left: 5, bytes: 2 << 20, ..busy };
+        for look in 1..SCRUB_LOOKS {
+            assert_eq!(teller.progress(busy), Vec::<String>::new(), "look {look}");
+        }
+        let line = "scrubbing: 5 groups to read; scrubbed so far: 2 groups, 2MiB, 0 chunks mended";
+        assert_eq!(teller.progress(busy), [line]);
+        let done = ScrubStatus { is_active: false, groups: 7, left: 0, bytes: 7 << 20, mended: 1, ..busy };
+        assert_eq!(teller.progress(done), ["scrubbed so far: 7 groups, 7MiB, 1 chunks mended"]);
+        assert_eq!(teller.progress(done), Vec::<String>::new());
+        let nothing = ScrubStatus { is_active: true, began_ms: 10, ..done };
+        assert_eq!(teller.progress(nothing), Vec::<String>::new(), "nothing is left");
+    }
+
+    #[test]
+    fn a_short_pass_of_scrubbing_is_told_too() {
+        let mut teller = ScrubTeller::default();
+        let first = ScrubStatus {
+            began_ms: 9,
+            groups: 3,
+            bytes: 3 << 20,
+            failed: 1,
+            unmended: 2,
+            ..ScrubStatus::default()
+        };
+        let line = "scrubbed so far: 3 groups, 3MiB, 0 chunks mended; 2 rows are not whole; 1 groups could not be read \
+                    to their end";
+        assert_eq!(teller.progress(first), [line]);
+        // One pass that the next follows at once.
+        let busy = ScrubStatus { is_active: true, began_ms: 10, left: 3, ..first };
+        assert_eq!(teller.progress(busy), ["scrubbing: begun, 3 groups to read"]);
+        let next = ScrubStatus { began_ms: 11, groups: 6, bytes: 6 << 20, ..busy };
+        let lines = teller.progress(next);
+        assert!(lines[0].starts_with("scrubbed so far: 6 groups, 6MiB"), "{lines:?}");
+        assert_eq!(lines[1], "scrubbing: begun, 3 groups to read");
+    }
+
+    #[test]
+    fn what_scrubbing_finds_is_told_each_time() {
+        let mut teller = ScrubTeller::default();
+        let one = ScrubStatus { mended: 1, unmended: 1, ..ScrubStatus::default() };
+        let lines = teller.found(&one);
+        assert_eq!(lines[0], "scrubbing: 1 chunk was bad and is mended");
+        assert_eq!(
+            lines[1],
+            "scrubbing: 1 row is not whole: writes that a loss of power ended leave such rows, and then nothing is \
+             lost; else what lies in it may be lost"
+        );
+        let _lines = teller.progress(one);
+        assert_eq!(teller.found(&one), Vec::<String>::new());
+        let more = ScrubStatus { mended: 4, unmended: 3, ..one };
+        let lines = teller.found(&more);
+        assert_eq!(lines[0], "scrubbing: 3 chunks were bad and are mended");
+        assert!(lines[1].starts_with("scrubbing: 2 rows are not whole: "), "{lines:?}");
+        assert!(lines[1].ends_with("what lies in them may be lost"), "{lines:?}");
     }
 
     #[test]

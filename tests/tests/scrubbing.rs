@@ -1,0 +1,353 @@
+//! Reading everything from time to time: what rots where nobody looks is mended before more rots.
+
+#![expect(clippy::unwrap_used, reason = "a test may fail where it stands, and says where it is")]
+
+use ashlar_disk_format::layout::{DeviceLayout, Media, default_segment_bytes};
+use ashlar_disk_format::units::SegmentIndex;
+use ashlar_engine::runtime::Runtime as _;
+use ashlar_engine::runtime::sim::{CutAt, FaultPlan, Loss, Pick, SimDisk};
+use ashlar_engine::{EngineOptions, ScrubStatus};
+use ashlar_tests::load::{Habits, Work, life, settle};
+use ashlar_tests::rig::{Boot, Rig, SimEngine};
+use futures_util::future::join;
+use rand::{RngExt as _, SeedableRng as _};
+use rand_chacha::ChaCha8Rng;
+use std::cell::Cell;
+use std::ops::Range;
+use std::rc::Rc;
+use std::time::Duration;
+
+const DISK_BYTES: u64 = 64 << 20;
+const SECTOR: u64 = 4096;
+
+fn habits() -> Habits {
+    Habits { operations: 10, deletes: 1, copies: 2, size_max: 400_000, ..Habits::default() }
+}
+
+async fn stock(engines: Vec<SimEngine>, work: Work) {
+    for seed in 0..3 {
+        work.run(&engines, seed, 3, habits()).await;
+    }
+    assert_eq!(work.take_failures(), vec![]);
+}
+
+/// Nobody scrubs unless a test says so.
+fn alone(seed: u64) -> Boot {
+    let options = EngineOptions { scrub_every: None, ..EngineOptions::default() };
+    Boot { seed, options, ..Boot::default() }
+}
+
+fn status(engine: &SimEngine) -> ScrubStatus {
+    engine.status().unwrap().scrubbing
+}
+
+/// One life in which nobody reads anything but the scrub; what that came to.
+fn scrubbed(rig: &Rig, seed: u64) -> ScrubStatus {
+    let found = Rc::new(Cell::new(ScrubStatus::default()));
+    let own = Rc::clone(&found);
+    let ended = rig.boot(&alone(seed), move |engines| {
+        let found = Rc::clone(&own);
+        async move {
+            assert!(engines[0].scrub().await, "it comes to the end");
+            found.set(status(&engines[0]));
+        }
+    });
+    ended.assert_finished();
+    found.get()
+}
+
+/// Where groups lie.
+fn segments() -> Range<u64> {
+    let layout = DeviceLayout::new(DISK_BYTES, default_segment_bytes(DISK_BYTES, Media::Flash)).unwrap();
+    layout.segment_offset(SegmentIndex(0))..layout.label_offsets()[1]
+}
+
+/// Flips one bit in one of `every` sectors that hold anything.
+fn rot(disk: &SimDisk, random: &mut ChaCha8Rng, every: u32) -> usize {
+    let range = segments();
+    let image = disk.image_bytes(range.clone());
+    let mut count = 0;
+    for (bytes, offset) in image.chunks(4096).zip(range.step_by(4096)) {
+        if bytes.iter().any(|byte| *byte != 0) && random.random_range(0..every) == 0 {
+            disk.flip(offset + random.random_range(0..SECTOR), 1 << random.random_range(0..8_u32));
+            count += 1;
+        }
+    }
+    count
+}
+
+fn pairs(count: usize) -> impl Iterator<Item = Vec<usize>> {
+    (0..count).flat_map(move |first| (first + 1..count).map(move |second| vec![first, second]))
+}
+
+#[test]
+fn what_rots_unread_is_mended_before_more_rots() {
+    for (seed, every) in [(1, 1), (2, 7), (3, 40)] {
+        let rig = Rig::flash("4+2", 7, DISK_BYTES);
+        let work = Work::new();
+        life(&rig, &alone(seed), &work, stock);
+        let mut random = ChaCha8Rng::seed_from_u64(seed);
+        for disk in &rig.disks[2..4] {
+            assert!(rot(disk, &mut random, every) > 0);
+        }
+        let first = scrubbed(&rig, seed + 10);
+        assert!(first.mended > 0 && first.bytes > 0, "{first:?}");
+        assert_eq!((first.unmended, first.failed, first.left), (0, 0, 0), "{first:?}");
+        let again = scrubbed(&rig, seed + 20);
+        assert_eq!((again.mended, again.unmended, again.failed), (0, 0, 0), "{again:?}");
+        for unplugged in pairs(7) {
+            life(&rig, &Boot { unplugged, ..alone(seed + 30) }, &work, |_engines, _work| async {});
+        }
+    }
+}
+
+#[test]
+fn groups_that_still_take_rows_are_read_too() {
+    let rig = Rig::flash("4+2", 7, DISK_BYTES);
+    let work = Work::new();
+    let disks = rig.disks.clone();
+    life(&rig, &alone(1), &work, move |engines, work| {
+        let disks = disks.clone();
+        async move {
+            work.run(&engines, 1, 1, Habits { operations: 3, ..habits() }).await;
+            let mut random = ChaCha8Rng::seed_from_u64(1);
+            disks[..2].iter().for_each(|disk| assert!(rot(disk, &mut random, 1) > 0));
+            assert!(engines[0].scrub().await);
+            let found = status(&engines[0]);
+            assert!(found.mended > 0 && found.unmended == 0, "{found:?}");
+        }
+    });
+    for unplugged in pairs(7) {
+        life(&rig, &Boot { unplugged, ..alone(2) }, &work, |_engines, _work| async {});
+    }
+}
+
+#[test]
+fn sectors_that_cannot_be_read_are_written_again() {
+    let rig = Rig::flash("2+1", 4, DISK_BYTES);
+    let work = Work::new();
+    life(&rig, &alone(1), &work, stock);
+    let plan = (segments().start..segments().end)
+        .step_by(96 << 10)
+        .fold(FaultPlan::default(), |plan, at| plan.unreadable_at(at..at + SECTOR));
+    rig.disks[1].set_faults(plan);
+    let first = scrubbed(&rig, 2);
+    assert!(first.mended > 0 && first.unmended == 0, "{first:?}");
+    let again = scrubbed(&rig, 3);
+    assert_eq!((again.mended, again.unmended), (0, 0), "{again:?}");
+    life(&rig, &Boot { unplugged: vec![3], ..alone(4) }, &work, |_engines, _work| async {});
+}
+
+#[test]
+fn writes_that_never_came_to_the_disk_are_found() {
+    for misdirected in [false, true] {
+        let rig = Rig::flash("4+2", 7, DISK_BYTES);
+        let work = Work::new();
+        let disk = rig.disks[5].clone();
+        life(&rig, &alone(1), &work, move |engines, work| {
+            let disk = disk.clone();
+            async move {
+                work.run(&engines, 1, 3, habits()).await;
+                let some = Pick::OneIn(9);
+                disk.set_faults(if misdirected {
+                    FaultPlan { misdirected_writes: some, ..FaultPlan::default() }
+                } else {
+                    FaultPlan { lost_writes: some, ..FaultPlan::default() }
+                });
+                work.run(&engines, 2, 3, habits()).await;
+                work.run(&engines, 3, 3, habits()).await;
+                disk.set_faults(FaultPlan::default());
+                assert_eq!(work.take_failures(), vec![]);
+            }
+        });
+        let first = scrubbed(&rig, 2);
+        assert!(first.mended > 0 && first.unmended == 0, "{first:?}");
+        for unplugged in pairs(7).filter(|pair| !pair.contains(&5)) {
+            life(&rig, &Boot { unplugged, ..alone(3) }, &work, |_engines, _work| async {});
+        }
+    }
+}
+
+#[test]
+fn beyond_help_rows_are_counted_and_stay_as_they_are() {
+    let rig = Rig::flash("4+2", 6, DISK_BYTES);
+    let work = Work::new();
+    life(&rig, &alone(1), &work, stock);
+    // Bodies only: the pool opens.
+    let plan = (segments().start..segments().end)
+        .step_by(1 << 20)
+        .fold(FaultPlan::default(), |plan, at| plan.unreadable_at(at + (200 << 10)..at + (1 << 20)));
+    rig.disks[1..4].iter().for_each(|disk| disk.set_faults(plan.clone()));
+    let found = Rc::new(Cell::new(None));
+    let own = Rc::clone(&found);
+    let ended = rig.boot(&alone(2), move |engines| {
+        let found = Rc::clone(&own);
+        async move {
+            let _is_over = engines[0].scrub().await;
+            found.set(Some(status(&engines[0])));
+        }
+    });
+    // Too much of the log may be gone, too; then the pool says so.
+    if let Some(found) = found.get() {
+        ended.assert_finished();
+        assert!(found.unmended > 0, "{found:?}");
+    } else {
+        assert!(ended.error.is_some());
+    }
+    rig.disks[1..4].iter().for_each(|disk| disk.set_faults(FaultPlan::default()));
+    life(&rig, &alone(3), &work, |_engines, _work| async {});
+}
+
+#[test]
+fn under_load_nothing_else_is_written_over() {
+    for seed in 1..=2 {
+        let rig = Rig::flash("4+2", 7, DISK_BYTES);
+        let work = Work::new();
+        let disks = rig.disks.clone();
+        life(&rig, &alone(seed), &work, move |engines, work| {
+            let disks = disks.clone();
+            async move {
+                let mut random = ChaCha8Rng::seed_from_u64(seed);
+                let is_done = Cell::new(false);
+                let load = async {
+                    for round in 0..6 {
+                        let habits = Habits { deletes: 3, ..habits() };
+                        work.run(&engines, seed * 100 + round, 3, habits).await;
+                        settle(&engines[0]).await;
+                        assert_eq!(engines[0].clean().await, Ok(()));
+                    }
+                    is_done.set(true);
+                };
+                let scrubs = async {
+                    let mut mended = 0;
+                    // Always the same one: whatever is wrong on another one was written there.
+                    let disk = &disks[4];
+                    while !is_done.get() {
+                        rot(disk, &mut random, 20);
+                        disk.set_faults(FaultPlan { slowdown: 20, ..FaultPlan::default() });
+                        engines[0].scrub().await;
+                        disk.set_faults(FaultPlan::default());
+                        mended = status(&engines[0]).mended;
+                        engines[0].runtime().sleep(Duration::from_millis(50)).await;
+                    }
+                    mended
+                };
+                let ((), mended) = join(load, scrubs).await;
+                assert!(mended > 0);
+                assert_eq!(work.take_failures(), vec![]);
+                work.verify(&engines).await;
+            }
+        });
+        for other in [0, 1, 2, 3, 5, 6] {
+            let boot = Boot { unplugged: vec![4, other], ..alone(seed) };
+            life(&rig, &boot, &work, |_engines, _work| async {});
+        }
+    }
+}
+
+#[test]
+fn what_a_loss_of_power_tore_hides_nothing_behind_it() {
+    for seed in 1..=6 {
+        let rig = Rig::flash("4+2", 7, DISK_BYTES);
+        let work = Work::new();
+        for number in 0..4 {
+            let cut = Some(CutAt::Write(150 + 90 * number));
+            let boot = Boot { cut, loss: Loss::DropAll, ..alone(seed * 10 + number) };
+            let own = work.clone();
+            let ended = rig.boot(&boot, move |engines| {
+                let work = own.clone();
+                async move {
+                    work.bucket(&engines[0]).await;
+                    work.run(&engines, seed * 10 + number, 6, Habits { operations: 100, ..habits() }).await;
+                }
+            });
+            ended.outcome.assert_cut();
+        }
+        life(&rig, &alone(seed), &work, |engines, work| async move {
+            work.run(&engines, 99, 3, habits()).await;
+        });
+        let mut random = ChaCha8Rng::seed_from_u64(seed);
+        rig.disks[1..3].iter().for_each(|disk| assert!(rot(disk, &mut random, 2) > 0));
+        let found = scrubbed(&rig, seed);
+        assert!(found.mended > 0 && found.failed == 0, "{found:?}");
+        for unplugged in pairs(7) {
+            life(&rig, &Boot { unplugged, ..alone(seed) }, &work, |_engines, _work| async {});
+        }
+    }
+}
+
+#[test]
+fn a_pass_may_be_cut_at_any_write() {
+    for write in [12, 20, 35, 60, 90, 130] {
+        let rig = Rig::flash("4+2", 7, DISK_BYTES);
+        let work = Work::new();
+        life(&rig, &alone(1), &work, stock);
+        let mut random = ChaCha8Rng::seed_from_u64(write);
+        rig.disks[2..4].iter().for_each(|disk| assert!(rot(disk, &mut random, 1) > 0));
+        let boot = Boot { cut: Some(CutAt::Write(write)), ..alone(write) };
+        let ended = rig.boot(&boot, |engines| async move {
+            engines[0].scrub().await;
+            engines[0].runtime().sleep(Duration::from_secs(100_000)).await;
+        });
+        ended.outcome.assert_cut();
+        scrubbed(&rig, 2);
+        for unplugged in [vec![0, 1], vec![4, 5], vec![5, 6], vec![0, 6], vec![1, 4]] {
+            life(&rig, &Boot { unplugged, ..alone(3) }, &work, |_engines, _work| async {});
+        }
+    }
+}
+
+#[test]
+fn passes_are_made_when_they_are_due_and_go_on_in_the_next_life() {
+    let rig = Rig::flash("4+2", 7, DISK_BYTES);
+    let work = Work::new();
+    let every = Duration::from_secs(5000);
+    let options = EngineOptions { scrub_every: Some(every), ..EngineOptions::default() };
+    let boot = Boot { options, ..Boot::default() };
+    let all = Rc::new(Cell::new(0));
+    let own = Rc::clone(&all);
+    life(&rig, &boot, &work, move |engines, work| {
+        let all = Rc::clone(&own);
+        async move {
+            stock(engines.clone(), work).await;
+            engines[0].runtime().sleep(every / 2).await;
+            assert_eq!(status(&engines[0]).groups, 0, "a new pool has time");
+            engines[0].runtime().sleep(every).await;
+            let first = status(&engines[0]);
+            assert!(first.groups > 0 && first.bytes > 0 && !first.is_active, "{first:?}");
+            all.set(first.groups);
+            engines[0].runtime().sleep(every / 4).await;
+            assert_eq!(status(&engines[0]).groups, first.groups, "once is enough");
+        }
+    });
+    // It is stopped in order while it is at work.
+    let disks = rig.disks.clone();
+    let some = Rc::new(Cell::new(0));
+    let own = Rc::clone(&some);
+    life(&rig, &alone(2), &work, move |engines, _work| {
+        let (disks, some) = (disks.clone(), Rc::clone(&own));
+        async move {
+            disks.iter().for_each(|disk| {
+                disk.set_faults(FaultPlan { slowdown: 50, ..FaultPlan::default() });
+            });
+            let stop = async {
+                while status(&engines[0]).groups < 3 {
+                    engines[0].runtime().sleep(Duration::from_millis(1)).await;
+                }
+                engines[0].shutdown().await.unwrap();
+            };
+            let (is_over, ()) = join(engines[0].scrub(), stop).await;
+            assert!(!is_over);
+            some.set(status(&engines[0]).groups);
+            disks.iter().for_each(|disk| disk.set_faults(FaultPlan::default()));
+        }
+    });
+    let (all, some) = (all.get(), some.get());
+    assert!(some < all, "{some} of {all}");
+    life(&rig, &boot, &work, move |engines, _work| async move {
+        // Behind the start, at once.
+        engines[0].runtime().sleep(Duration::from_secs(60)).await;
+        let rest = status(&engines[0]);
+        assert!(!rest.is_active && rest.groups > 0 && rest.groups < all, "{rest:?} of {all}");
+    });
+}
