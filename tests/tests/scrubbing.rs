@@ -8,8 +8,9 @@ use ashlar_engine::runtime::Runtime as _;
 use ashlar_engine::runtime::sim::{CutAt, FaultPlan, Loss, Pick, SimDisk};
 use ashlar_engine::{EngineOptions, ScrubStatus};
 use ashlar_tests::load::{Habits, Work, life, settle};
+use ashlar_tests::model::Content;
 use ashlar_tests::rig::{Boot, Rig, SimEngine};
-use futures_util::future::join;
+use futures_util::future::{join, join_all};
 use rand::{RngExt as _, SeedableRng as _};
 use rand_chacha::ChaCha8Rng;
 use std::cell::Cell;
@@ -274,6 +275,43 @@ fn what_a_loss_of_power_tore_hides_nothing_behind_it() {
             life(&rig, &Boot { unplugged, ..alone(seed) }, &work, |_engines, _work| async {});
         }
     }
+}
+
+#[test]
+fn places_that_were_claimed_in_vain_hide_nothing_behind_them() {
+    let mut gaps = 0;
+    for seed in 1..=4 {
+        let rig = Rig::flash("4+2", 6, DISK_BYTES);
+        let work = Work::new();
+        let dying = rig.disks[5].clone();
+        life(&rig, &alone(seed), &work, move |engines, work| {
+            let dying = dying.clone();
+            async move {
+                let key = |number: u64| format!("large-{number}").into_bytes();
+                let put = async |number: u64| {
+                    let content = Content { seed: number, length: 2_500_000 };
+                    assert!(work.put(&engines[0], &key(number), content).await);
+                };
+                // Rows under way are cut for six devices when only five are left.
+                let death = async {
+                    engines[0].runtime().sleep(Duration::from_micros(seed * 700)).await;
+                    dying.set_dead(true);
+                };
+                join(join_all((0..6).map(put)), death).await;
+                join_all((6..9).map(put)).await;
+            }
+        });
+        rig.disks[5].set_dead(false);
+        let mut random = ChaCha8Rng::seed_from_u64(seed);
+        rig.disks[..2].iter().for_each(|disk| assert!(rot(disk, &mut random, 1) > 0));
+        let found = scrubbed(&rig, seed);
+        gaps += found.unmended;
+        assert!(found.mended > 0 && found.failed == 0, "{found:?}");
+        for unplugged in [vec![2, 3], vec![2, 4], vec![3, 4]] {
+            life(&rig, &Boot { unplugged, ..alone(seed) }, &work, |_engines, _work| async {});
+        }
+    }
+    assert!(gaps > 0, "some place was left as it was");
 }
 
 #[test]
