@@ -277,7 +277,7 @@ impl<R: Runtime> Node<R> {
             }
             Request::Scrub(job) => {
                 let scrubbed = self.in_background(async move {
-                    scrub_group(&shard.view, &job, &|| shard.epochs.begun()).await
+                    Ok(scrub_group(&shard.view, &job, &|| shard.epochs.begun()).await)
                 });
                 Ok(Reply::Scrubbed(scrubbed.await?))
             }

@@ -201,13 +201,20 @@ impl<R: Runtime> Coordinator<R> {
             // It was not taken back meanwhile.
             self.ask_for_checkpoint();
         }
-        match reply {
-            Ok(Reply::Scrubbed(scrubbed)) => self.scrubber.count(|status| {
-                status.groups += 1;
-                status.bytes += scrubbed.bytes;
-                status.mended += scrubbed.mended;
-                status.unmended += scrubbed.unmended;
-            }),
+        let result = match reply {
+            Ok(Reply::Scrubbed((scrubbed, result))) => {
+                self.scrubber.count(|status| {
+                    status.bytes += scrubbed.bytes;
+                    status.mended += scrubbed.mended;
+                    status.unmended += scrubbed.unmended;
+                });
+                result
+            }
+            Ok(_other) => Err(EngineError::Closing),
+            Err(error) => Err(error),
+        };
+        match result {
+            Ok(()) => self.scrubber.count(|status| status.groups += 1),
             Err(EngineError::Closing) => return,
             // Memory is short, or the group has lost a member.
             Err(EngineError::Full | EngineError::Overloaded(AllocationError::Crowded)) => {

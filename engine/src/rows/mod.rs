@@ -31,5 +31,5 @@ pub(crate) use pages::RowPages;
 pub(crate) use read::{read_body, read_body_at_once, read_chunk, read_extent};
 pub(crate) use rebuild::{Rebuilt, rebuild_member};
 pub(crate) use row::{Extents, RowAddress, RowBuffer, RowIdentity, SpareRows};
-pub(crate) use scrub::{Scrubbed, scrub_group};
+pub(crate) use scrub::{ScrubbedGroup, scrub_group};
 pub(crate) use write::{write_chunk, write_row};

@@ -41,6 +41,9 @@ pub(crate) struct Scrubbed {
     pub(crate) unmended: u64,
 }
 
+/// What came of a group, and why it was left before its end, if it was.
+pub(crate) type ScrubbedGroup = (Scrubbed, Result<(), EngineError>);
+
 impl Scrubbed {
     fn add(&mut self, other: Self) {
         self.bytes += other.bytes;
@@ -66,21 +69,20 @@ struct Scrubbing<'a, R: Runtime> {
 }
 
 /// Reads all of a group and writes back what is bad. Gives way to requests, of which so many have begun.
-///
-/// # Errors
-/// [`EngineError::Device`] when a device fails; [`EngineError::Full`] when the group has lost a member;
-/// [`EngineError::Overloaded`]; [`EngineError::Closing`]. What was mended stays so.
+/// It is left before its end with [`EngineError::Device`] when a device fails, [`EngineError::Full`] when the group has
+/// lost a member, [`EngineError::Overloaded`], [`EngineError::Closing`]. What was mended stays so.
 pub(crate) async fn scrub_group<R: Runtime>(
     view: &Rc<PoolView<R>>,
     job: &ScrubJob,
     requests: &dyn Fn() -> u64,
-) -> Result<Scrubbed, EngineError> {
+) -> ScrubbedGroup {
     let in_service = in_service(view, job);
-    let result = Scrubbing { view, job, in_service, requests }.run().await;
+    let mut scrubbed = Scrubbed::default();
+    let result = Scrubbing { view, job, in_service, requests }.run(&mut scrubbed).await;
     if let Err(EngineError::Device { device, error }) = &result {
         view.report_failure(*device, *error).await;
     }
-    result
+    (scrubbed, result)
 }
 
 fn in_service<R: Runtime>(view: &PoolView<R>, job: &ScrubJob) -> usize {
@@ -88,10 +90,9 @@ fn in_service<R: Runtime>(view: &PoolView<R>, job: &ScrubJob) -> usize {
 }
 
 impl<R: Runtime> Scrubbing<'_, R> {
-    async fn run(&self) -> Result<Scrubbed, EngineError> {
+    async fn run(&self, scrubbed: &mut Scrubbed) -> Result<(), EngineError> {
         let group = &self.job.descriptor;
         let walk = Walk { view: self.view, group, except: None };
-        let mut scrubbed = Scrubbed::default();
         for member in 0..group.members.len() {
             scrubbed.add(self.scrub_header(member).await?);
         }
@@ -103,17 +104,21 @@ impl<R: Runtime> Scrubbing<'_, R> {
             let mut rows = walk.rows_from(at).await?;
             self.keep_some(&mut rows);
             let checked = join_all(rows.iter().map(|writings| self.scrub_row(writings))).await;
-            let mut end = at;
-            for (writings, row) in rows.iter().zip(checked) {
-                let row = row?;
-                if !row.is_whole {
-                    break;
+            // What came of one row counts whatever became of those before it.
+            let (mut whole, mut failure) = (0, Ok(()));
+            for (number, row) in checked.into_iter().enumerate() {
+                match row {
+                    Ok(row) => {
+                        scrubbed.add(row.scrubbed);
+                        whole += usize::from(row.is_whole && whole == number);
+                    }
+                    Err(error) => failure = Err(error),
                 }
-                scrubbed.add(row.scrubbed);
-                is_in_gap = false;
-                end = end_of(std::slice::from_ref(writings), end);
             }
-            if end == at {
+            failure?;
+            let mut end = end_of(&rows[..whole], at);
+            is_in_gap &= whole == 0;
+            if whole == 0 {
                 // A place that was claimed and not written to its end, or a loss. Behind it others may stand.
                 scrubbed.unmended += u64::from(!std::mem::replace(&mut is_in_gap, true));
                 end = at.after(Height(1));
@@ -121,7 +126,7 @@ impl<R: Runtime> Scrubbing<'_, R> {
             at = end;
             self.pause(began, requests).await;
         }
-        Ok(scrubbed)
+        Ok(())
     }
 
     /// Rows that can be looked at at the same time.

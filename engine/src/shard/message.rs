@@ -4,7 +4,7 @@ use crate::body::BodyPlace;
 use crate::error::EngineError;
 use crate::mesh::Lane;
 use crate::pool::{DeviceUse, PoolFacts, PoolReply, PoolRequest, RebuildJob, Room, ScrubJob};
-use crate::rows::{Rebuilt, Scrubbed};
+use crate::rows::{Rebuilt, ScrubbedGroup};
 use crate::types::{
     Condition, ListPage, ListQuery, NamedPart, ObjectMeta, Part, PartPage, Published, Upload, UploadId,
     UploadInit, UploadPage, UploadQuery,
@@ -361,7 +361,7 @@ pub(crate) enum Reply {
     Live(Vec<i64>),
     Cleaned(Box<CleanReport>),
     Rebuilt(Rebuilt),
-    Scrubbed(Scrubbed),
+    Scrubbed(ScrubbedGroup),
     /// Where groups end, and how many extent pages could not be read on the way.
     Ends {
         ends: Vec<(GroupId, RowOffset)>,
