@@ -35,7 +35,7 @@ async fn stock(engines: Vec<SimEngine>, work: Work) {
 /// Nobody scrubs unless a test says so.
 fn alone(seed: u64) -> Boot {
     let options = EngineOptions { scrub_every: None, ..EngineOptions::default() };
-    Boot { seed, options, ..Boot::default() }
+    Boot { seed, options, arena_bytes: 6 << 20, reserve_bytes: 6 << 20, ..Boot::default() }
 }
 
 fn status(engine: &SimEngine) -> ScrubStatus {
@@ -78,7 +78,7 @@ fn rot(disk: &SimDisk, random: &mut ChaCha8Rng, every: u32) -> usize {
 }
 
 /// Two of seven devices, but not all pairs: the memory of a life is not given back before the process ends.
-const PAIRS: [[usize; 2]; 5] = [[0, 1], [1, 4], [4, 5], [0, 6], [5, 6]];
+const PAIRS: [[usize; 2]; 3] = [[0, 1], [4, 5], [0, 6]];
 
 #[test]
 fn what_rots_unread_is_mended_before_more_rots() {
@@ -247,7 +247,7 @@ fn under_load_nothing_else_is_written_over() {
 
 #[test]
 fn what_a_loss_of_power_tore_hides_nothing_behind_it() {
-    for seed in 1..=3 {
+    for seed in 1..=2 {
         let rig = Rig::flash("4+2", 7, DISK_BYTES);
         let work = Work::new();
         for number in 0..4 {
