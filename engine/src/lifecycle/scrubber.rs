@@ -32,7 +32,7 @@ use std::time::Duration;
 pub struct ScrubStatus {
     /// A pass is under way.
     pub is_active: bool,
-    /// When the newest pass began, ms since 1970; 0 before the first.
+    /// When the newest pass began, ms since 1970; before the first, when the pool was started first, or 0.
     pub began_ms: u64,
     /// Groups that were scrubbed.
     pub groups: u64,
@@ -180,7 +180,11 @@ impl<R: Runtime> Coordinator<R> {
         while !self.is_closing() {
             let next = self.owner.next_scrub(&mut self.scrubber.list.borrow_mut());
             match next {
-                NextScrub::Job(job) => self.scrub_one(core, job).await,
+                NextScrub::Job(job) => {
+                    if !self.scrub_one(core, job).await {
+                        return;
+                    }
+                }
                 // Others have the rest, and may leave it.
                 NextScrub::Wait => {
                     let moved = self.scrubber.moved.wait();
@@ -191,7 +195,8 @@ impl<R: Runtime> Coordinator<R> {
         }
     }
 
-    async fn scrub_one(self: &Rc<Self>, core: CoreId, job: ScrubJob) {
+    /// False when the core, or all of the engine, is closing.
+    async fn scrub_one(self: &Rc<Self>, core: CoreId, job: ScrubJob) -> bool {
         let generation = job.descriptor.generation;
         let reply = match self.node() {
             Ok(node) => node.ask(core, Request::Scrub(Box::new(job.clone()))).await,
@@ -215,17 +220,19 @@ impl<R: Runtime> Coordinator<R> {
         };
         match result {
             Ok(()) => self.scrubber.count(|status| status.groups += 1),
-            Err(EngineError::Closing) => return,
+            Err(EngineError::Closing) => return false,
             // Memory is short, or the group has lost a member.
             Err(EngineError::Full | EngineError::Overloaded(AllocationError::Crowded)) => {
-                return self.view.runtime.sleep(SCRUB_RETRY_PAUSE).await;
+                self.view.runtime.sleep(SCRUB_RETRY_PAUSE).await;
+                return true;
             }
-            _failed if self.scrubber.failed.borrow_mut().insert(generation) => return,
+            _failed if self.scrubber.failed.borrow_mut().insert(generation) => return true,
             _failed => self.scrubber.count(|status| status.failed += 1),
         }
         self.scrubber.list.borrow_mut().remove(&generation);
         self.scrubber.moved.fire();
         self.note_progress().await;
+        true
     }
 
     /// From now on superblocks say how far the pass came; now and then one is written for that.
