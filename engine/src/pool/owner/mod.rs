@@ -410,9 +410,7 @@ impl PoolOwner {
     /// Sealed groups without live bytes that checkpoint `number` may take back.
     pub(crate) fn dead(&self, number: u64) -> Vec<GroupId> {
         let inner = self.inner.borrow();
-        let dead = |group: &&OwnerGroup| {
-            !group.open && !group.resumable && group.live == 0 && group.sealed_at < number
-        };
+        let dead = |group: &&OwnerGroup| group.is_dead() && group.sealed_at < number;
         inner.groups.values().filter(dead).map(|group| group.descriptor.group).collect()
     }
 

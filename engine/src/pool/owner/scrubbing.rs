@@ -48,24 +48,26 @@ impl PoolOwner {
     /// [`PoolOwner::finish_scrub`].
     pub(crate) fn next_scrub(&self, list: &mut ScrubList) -> NextScrub {
         let mut inner = self.inner.borrow_mut();
-        let known = |generation: Generation, id: GroupId| {
+        let mut gone = Vec::new();
+        let mut found: Option<(&OwnerGroup, RowOffset)> = None;
+        for (&generation, &(id, tail)) in &*list {
             let group = inner.groups.get(&id).filter(|group| group.descriptor.generation == generation);
-            group.filter(|group| !group.is_dead())
-        };
-        list.retain(|generation, (id, _)| known(*generation, *id).is_some());
-        let mut lacking = None;
-        let mut job = None;
-        for (generation, (id, tail)) in list.iter().filter(|(_, (id, _))| !inner.is_at_work(*id)) {
-            let Some(group) = known(*generation, *id) else { continue };
-            let found = || ScrubJob { descriptor: group.descriptor.clone(), tail: *tail };
-            if inner.is_whole(&group.descriptor) {
-                job = Some(found());
-                break;
+            let Some(group) = group.filter(|group| !group.is_dead()) else {
+                gone.push(generation);
+                continue;
+            };
+            let is_whole = inner.is_whole(&group.descriptor);
+            // Those that lack a member are to be rebuilt first.
+            if !inner.is_at_work(id) && (is_whole || found.is_none()) {
+                found = Some((group, tail));
+                if is_whole {
+                    break;
+                }
             }
-            // They are to be rebuilt first.
-            lacking.get_or_insert_with(found);
         }
-        match job.or(lacking) {
+        let job = found.map(|(group, tail)| ScrubJob { descriptor: group.descriptor.clone(), tail });
+        gone.iter().for_each(|generation| _ = list.remove(generation));
+        match job {
             Some(job) => {
                 inner.scrubbing.insert(job.descriptor.group);
                 NextScrub::Job(job)
@@ -75,11 +77,11 @@ impl PoolOwner {
         }
     }
 
-    /// A group may be taken back again. True if nothing lives in it any more.
+    /// A group may be taken back again. True if it waits for that.
     pub(crate) fn finish_scrub(&self, job: &ScrubJob) -> bool {
         let mut inner = self.inner.borrow_mut();
         inner.scrubbing.remove(&job.descriptor.group);
-        inner.groups.get(&job.descriptor.group).is_some_and(|group| group.live == 0)
+        inner.groups.get(&job.descriptor.group).is_some_and(OwnerGroup::is_dead)
     }
 
     /// Those of `dead` that nobody scrubs; from now on nobody does. To be followed by [`PoolOwner::end_reclaim`].
@@ -109,7 +111,7 @@ impl PoolOwner {
 
 impl OwnerGroup {
     /// Nothing lives in it by the last count, and nothing is written to it any more.
-    fn is_dead(&self) -> bool {
+    pub(super) fn is_dead(&self) -> bool {
         !self.open && !self.resumable && self.live == 0
     }
 }
