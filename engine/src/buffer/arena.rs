@@ -66,6 +66,8 @@ pub trait Relief {
 #[derive(Debug)]
 pub(super) struct Home {
     id: usize,
+    memory: Region,
+    /// Under which index the rings know it.
     region: u16,
     returned: ArrayQueue<u32>,
     /// How many handles there are to the buffer that begins at a page.
@@ -132,7 +134,6 @@ struct Waiter {
 }
 
 struct Inner {
-    region: Region,
     home: Arc<Home>,
     buddy: RefCell<Buddy>,
     waiters: RefCell<VecDeque<Rc<Waiter>>>,
@@ -159,9 +160,9 @@ impl Arena {
         let pages = pages_of(region.bytes());
         let id = NEXT_ARENA.fetch_add(1, Ordering::Relaxed);
         let sharers = std::iter::repeat_with(AtomicU32::default).take(pages).collect();
-        let home = Arc::new(Home { id, region: index, returned: ArrayQueue::new(pages), sharers });
+        let returned = ArrayQueue::new(pages);
+        let home = Arc::new(Home { id, memory: region, region: index, returned, sharers });
         let inner = Rc::new(Inner {
-            region,
             home,
             buddy: RefCell::new(Buddy::new(pages)),
             waiters: RefCell::new(VecDeque::new()),
@@ -179,7 +180,7 @@ impl Arena {
     /// Bytes in all.
     #[must_use]
     pub fn capacity(&self) -> usize {
-        self.inner.region.bytes()
+        self.inner.home.memory.bytes()
     }
 
     /// Has `relief` give up its buffers from now on, one by one, before anyone waits or goes without.
@@ -305,10 +306,10 @@ impl Inner {
 
     fn take(&self, order: usize) -> Option<Buffer> {
         let page = self.buddy.borrow_mut().take(order)?;
-        assert!(page * BUFFER_BYTES_MIN < self.region.bytes(), "a block lies inside its region");
+        assert!(page * BUFFER_BYTES_MIN < self.home.memory.bytes(), "a block lies inside its region");
         // SAFETY: the page's offset is smaller than the region's length, so the address stays
         // inside one mapping.
-        let start = unsafe { self.region.base().add(page * BUFFER_BYTES_MIN) };
+        let start = unsafe { self.home.memory.base().add(page * BUFFER_BYTES_MIN) };
         let id = u32::try_from(page).unwrap_or(u32::MAX);
         Some(Buffer::new(start, BUFFER_BYTES_MIN << order, id, Arc::clone(&self.home)))
     }

@@ -53,7 +53,7 @@ impl Buffer {
     /// All bytes.
     #[must_use]
     pub fn bytes(&self) -> &[u8] {
-        // SAFETY: the block lies inside a region that is never unmapped, was zero-filled by the
+        // SAFETY: the block lies inside a region that stays mapped while `home` lives, was zero-filled by the
         // kernel, and is owned by `self`; `&self` keeps writers away.
         unsafe { std::slice::from_raw_parts(self.start.as_ptr(), self.capacity) }
     }

@@ -1,22 +1,45 @@
-//! One contiguous piece of anonymous memory that lives as long as the process.
+//! One contiguous piece of anonymous memory that lives as long as anyone may use it.
 //!
-//! It is never unmapped: a ring may still be writing into it when its owner is gone, and the
-//! kernel's registration of the region must stay valid until the process ends.
+//! Every buffer cut from it, every arena over it and every ring that registered it has a handle: a transfer under
+//! way holds its buffer, so no device writes to memory that has become somebody else's, and a ring never takes memory
+//! that came later to the same address for what it has registered.
 
 use super::REGION_ALIGNMENT;
 use rustix::mm::{Advice, MapFlags, ProtFlags};
 use std::ptr::NonNull;
+use std::sync::Arc;
 
-/// A 2 MiB-aligned, zero-filled mapping. Copies of this handle name the same memory.
-#[derive(Debug, Clone, Copy)]
+/// A 2 MiB-aligned, zero-filled mapping. Clones of this handle name the same memory, which is unmapped with the last.
+#[derive(Debug, Clone)]
 pub struct Region {
-    base: NonNull<u8>,
-    bytes: usize,
+    mapping: Arc<Mapping>,
 }
 
-// SAFETY: a region is an address and a length; it owns nothing and dereferences nothing. Who may
-// touch which bytes is decided by the arena that hands out disjoint buffers.
-unsafe impl Send for Region {}
+#[derive(Debug)]
+struct Mapping {
+    /// First byte that is handed out.
+    base: NonNull<u8>,
+    /// Bytes that are handed out.
+    bytes: usize,
+    /// Bytes that are mapped before `base`.
+    skipped: usize,
+}
+
+// SAFETY: a mapping is an address and a length that dereference nothing. Who may touch which bytes is decided by the
+// arena that hands out disjoint buffers.
+unsafe impl Send for Mapping {}
+// SAFETY: as above; nothing about it changes.
+unsafe impl Sync for Mapping {}
+
+impl Drop for Mapping {
+    fn drop(&mut self) {
+        let mapped = self.base.as_ptr().wrapping_sub(self.skipped);
+        // SAFETY: this is the range that `Region::allocate` mapped. Whoever knows an address in it has a handle, and
+        // this was the last.
+        let unmapped = unsafe { rustix::mm::munmap(mapped.cast(), self.bytes + REGION_ALIGNMENT) };
+        assert!(unmapped.is_ok(), "what was mapped can be unmapped");
+    }
+}
 
 /// The kernel refused the mapping.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -36,7 +59,7 @@ impl std::fmt::Display for RegionError {
 impl std::error::Error for RegionError {}
 
 impl Region {
-    /// Maps `bytes` (rounded up to [`REGION_ALIGNMENT`]) for the life of the process.
+    /// Maps `bytes` (rounded up to [`REGION_ALIGNMENT`]) until the last handle is gone.
     ///
     /// # Errors
     /// When the kernel has no address space or memory to give.
@@ -65,18 +88,52 @@ impl Region {
         let Some(base) = NonNull::new(base) else {
             return Err(RegionError { bytes, errno: 0 });
         };
-        Ok(Self { base, bytes })
+        Ok(Self { mapping: Arc::new(Mapping { base, bytes, skipped: skip }) })
     }
 
     /// First byte of the region.
     #[must_use]
     pub fn base(&self) -> NonNull<u8> {
-        self.base
+        self.mapping.base
     }
 
     /// Length in bytes, a multiple of [`REGION_ALIGNMENT`].
     #[must_use]
     pub fn bytes(&self) -> usize {
-        self.bytes
+        self.mapping.bytes
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::buffer::{Arena, BufferSlice};
+
+    /// Whether the kernel has mapped something at `address`.
+    fn is_mapped(address: usize) -> bool {
+        let maps = std::fs::read_to_string("/proc/self/maps").unwrap();
+        let mut ranges = maps.lines().map(|line| {
+            let (start, end) = line.split(' ').next().unwrap().split_once('-').unwrap();
+            usize::from_str_radix(start, 16).unwrap()..usize::from_str_radix(end, 16).unwrap()
+        });
+        ranges.any(|range| range.contains(&address))
+    }
+
+    #[test]
+    fn memory_lives_as_long_as_its_last_reader_and_no_longer() {
+        // So large that what other tests map meanwhile does not reach its beginning: the kernel fills holes from above.
+        let region = Region::allocate(64 << 30).unwrap();
+        let inside = region.base().as_ptr().addr();
+        let arena = Arena::new(Region::allocate(2 << 20).unwrap(), 0);
+        let mut buffer = arena.try_take(4096).unwrap();
+        buffer.bytes_mut().fill(7);
+        let slice = BufferSlice::of(buffer, 0..4096);
+        drop(arena);
+        assert_eq!(slice.bytes(), [7; 4096]);
+        let copy = region.clone();
+        drop(region);
+        assert!(is_mapped(inside));
+        drop(copy);
+        assert!(!is_mapped(inside));
     }
 }

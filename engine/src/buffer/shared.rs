@@ -32,8 +32,8 @@ impl SharedBuffer {
     /// All bytes.
     #[must_use]
     pub fn bytes(&self) -> &[u8] {
-        // SAFETY: the block lies inside a region that is never unmapped, was zero-filled by the kernel, and
-        // belongs to the handles of this buffer; while this one lives no other can be the only one.
+        // SAFETY: the block lies inside a region that stays mapped while `home` lives, was zero-filled by the
+        // kernel, and belongs to the handles of this buffer; while this one lives no other can be the only one.
         unsafe { std::slice::from_raw_parts(self.start.as_ptr(), self.capacity as usize) }
     }
 

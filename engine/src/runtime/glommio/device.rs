@@ -53,7 +53,7 @@ fn length_u32(length: usize) -> u32 {
 
 impl GlommioDevice {
     /// All devices of the process for the core that owns `ring`.
-    pub(super) fn all(ring: &Rc<Ring>, nvme: &Rings, shared: &Arc<Shared>, zeros: Region) -> Vec<Self> {
+    pub(super) fn all(ring: &Rc<Ring>, nvme: &Rings, shared: &Arc<Shared>, zeros: &Region) -> Vec<Self> {
         (0..shared.devices.len())
             .map(|index| Self {
                 inner: Rc::new(Inner {
@@ -62,7 +62,7 @@ impl GlommioDevice {
                     index: length_u32(index),
                     nvme: nvme.way(&shared.devices, index),
                     limit: Limit::new(DEVICE_IN_FLIGHT_MAX),
-                    zeros,
+                    zeros: zeros.clone(),
                 }),
             })
             .collect()
@@ -129,7 +129,8 @@ impl GlommioDevice {
         for start in (offset..end).step_by(PREPARE_STEP_BYTES) {
             let step = usize::try_from(end - start).unwrap_or(usize::MAX).min(PREPARE_STEP_BYTES);
             let zeros = self.inner.zeros.base().as_ptr().cast_const();
-            // The region is mapped for ever and at least this long, so nothing needs to hold it.
+            // Nothing needs to hold the region: `launch` does until every transfer has ended, and a core that
+            // cannot wait for that stays as it is.
             assert!(step <= self.inner.zeros.bytes(), "a step lies inside the zeros");
             let entry = opcode::Write::new(self.file(), zeros, length_u32(step)).offset(start).build();
             let (result, _nothing) = self.run(entry, Held::Nothing).await;

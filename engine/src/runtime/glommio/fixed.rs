@@ -11,8 +11,8 @@ pub(super) struct FixedMemory {
 
 #[derive(Debug)]
 struct FixedRegion {
-    base: usize,
-    bytes: usize,
+    /// Kept, so that no other memory comes to the addresses that the kernel has registered.
+    memory: Region,
     /// Index of its first piece: the kernel limits one registration to 1 GiB, so a larger region
     /// takes several.
     first: u16,
@@ -28,7 +28,7 @@ impl FixedMemory {
         for region in regions {
             let first = u16::try_from(pieces.len()).map_err(|_too_many| libc::E2BIG)?;
             let start = region.base().as_ptr();
-            fixed.push(FixedRegion { base: start.addr(), bytes: region.bytes(), first });
+            fixed.push(FixedRegion { memory: region.clone(), first });
             for offset in (0..region.bytes()).step_by(FIXED_BUFFER_BYTES_MAX) {
                 let iov_len = FIXED_BUFFER_BYTES_MAX.min(region.bytes() - offset);
                 pieces.push(libc::iovec { iov_base: start.wrapping_add(offset).cast(), iov_len });
@@ -41,8 +41,8 @@ impl FixedMemory {
     /// it is aligned to its length, and the largest length divides that of a piece.
     pub(super) fn index_of(&self, buffer: &Buffer) -> Option<u16> {
         let region = self.regions.get(usize::from(buffer.region()))?;
-        let offset = buffer.start().as_ptr().addr().checked_sub(region.base)?;
-        if offset + buffer.capacity() > region.bytes {
+        let offset = buffer.start().as_ptr().addr().checked_sub(region.memory.base().as_ptr().addr())?;
+        if offset + buffer.capacity() > region.memory.bytes() {
             return None;
         }
         let piece = u16::try_from(offset >> FIXED_BUFFER_BYTES_MAX.trailing_zeros()).ok()?;
@@ -64,8 +64,8 @@ mod tests {
             pieces.iter().map(|piece| piece.iov_len).collect::<Vec<_>>(),
             [2 << 20, 1 << 30, 1 << 30, 1 << 30]
         );
-        let small = Arena::new(regions[0], 0);
-        let large = Arena::new(regions[1], 1);
+        let small = Arena::new(regions[0].clone(), 0);
+        let large = Arena::new(regions[1].clone(), 1);
         assert_eq!(fixed.index_of(&small.try_take(4096).unwrap()), Some(0));
         let all: Vec<_> = std::iter::from_fn(|| large.try_take(1 << 20)).collect();
         assert_eq!(all.len(), 3 << 10);

@@ -146,7 +146,7 @@ struct Launched {
 }
 
 /// Runs `main` once on every CPU of `config`, and returns when all of them have returned, their
-/// tasks are dropped and all transfers have ended. Buffer memory stays mapped for ever.
+/// tasks are dropped and all transfers have ended. Then buffer memory that nobody holds is unmapped.
 ///
 /// A panic in `main` ends the process: the other cores would wait for this one for ever.
 ///
@@ -183,7 +183,7 @@ where
             id,
             shared: Arc::clone(&shared),
             regions: regions.clone(),
-            zeros,
+            zeros: zeros.clone(),
             registered_by: launched
                 .first()
                 .filter(|first| first.warning.is_none())
@@ -200,6 +200,8 @@ where
         }
     }
     supervise(launched);
+    // Only now is no ring left that knows their addresses.
+    drop((regions, zeros));
     Ok(())
 }
 
@@ -332,7 +334,8 @@ where
         }),
     );
     let index = usize::from(id.0) * 2;
-    let arena_of = |index: usize| Arena::new(seat.regions[index], u16::try_from(index).unwrap_or(u16::MAX));
+    let arena_of =
+        |index: usize| Arena::new(seat.regions[index].clone(), u16::try_from(index).unwrap_or(u16::MAX));
     let core = Rc::new(Core {
         id,
         started,
@@ -342,7 +345,7 @@ where
         reserve: arena_of(index + 1),
         spare_sends: Rc::default(),
         lending: Lending::new(seat.regions[index].bytes().div_euclid(LENT_SHARE)),
-        devices: GlommioDevice::all(&ring, &nvme, &seat.shared, seat.zeros),
+        devices: GlommioDevice::all(&ring, &nvme, &seat.shared, &seat.zeros),
         nvme,
         foreground,
         background,
@@ -365,7 +368,7 @@ where
     let ended = driven.detach().await;
     assert!(ended.is_some(), "the driver is never cancelled");
     if !core.ring.is_drained() || !core.nvme.is_drained() {
-        // Their memory and rings stay as they are until the process is gone.
+        // Their memory (the zeros are held by the devices) and rings stay as they are until the process is gone.
         let _kept: &'static mut _ = Box::leak(Box::new((core, ring)));
         return None;
     }

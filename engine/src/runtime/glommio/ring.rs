@@ -133,8 +133,8 @@ impl Ring {
             let submitter = uring.submitter();
             let shared = registered_by.is_some_and(|fd| submitter.register_buffers_clone(fd).is_ok());
             if !shared {
-                // SAFETY: each vector lies inside a region, and regions are mapped for the life of
-                // the process, so the kernel never sees them end.
+                // SAFETY: each vector lies inside a region, which stays mapped at least as long as
+                // this ring: `fixed` holds it.
                 unsafe { submitter.register_buffers(&pieces) }.map_err(|error| errno(&error))?;
             }
         }

@@ -1,6 +1,6 @@
 //! Buffer memory of simulated cores, used again by later simulations of the same thread.
 //!
-//! A region is never unmapped, so a test of many thousand runs must not make a new one for each.
+//! A test of many thousand runs must not have the kernel map and clear new memory for each.
 //! Whole arenas are kept, not regions: whoever still holds a clone of an arena then shares it, and
 //! no byte ever has two owners.
 

@@ -78,8 +78,8 @@ impl NvmeRing {
             let Some(uring) = uring.as_ref() else { return Err(libc::EBADF) };
             let submitter = uring.submitter();
             if submitter.register_buffers_clone(core_ring).is_err() {
-                // SAFETY: each vector lies inside a region, and regions are mapped for the life of the
-                // process, so the kernel never sees them end.
+                // SAFETY: each vector lies inside a region, which stays mapped at least as long as this
+                // ring: `fixed` holds it.
                 unsafe { submitter.register_buffers(&pieces) }.map_err(|error| errno(&error))?;
             }
         }

@@ -7,7 +7,7 @@ use super::super::limits::ARRIVALS_MAX;
 use super::super::{GlommioListener, GlommioRuntime, GlommioStream};
 use super::{config, run};
 use crate::buffer::BufferSlice;
-use futures_util::future::poll_immediate;
+use futures_util::future::{poll_immediate, select};
 use std::cell::Cell;
 use std::future::{Future, ready};
 use std::io::{Read as _, Write as _};
@@ -337,15 +337,34 @@ where
     S: Fn(GlommioRuntime, GlommioListener) -> F + Clone + Send + 'static,
     F: Future<Output = ()> + 'static,
 {
+    /// Tells the server when the client fails, for it might wait for more for ever.
+    struct Failing(Arc<AtomicBool>);
+    impl Drop for Failing {
+        fn drop(&mut self) {
+            self.0.store(std::thread::panicking(), Ordering::SeqCst);
+        }
+    }
     let (to, from) = mpsc::channel::<SocketAddr>();
+    let has_failed = Arc::new(AtomicBool::new(false));
+    let failing = Failing(Arc::clone(&has_failed));
     std::thread::scope(|scope| {
-        scope.spawn(move || client(from.recv().unwrap()));
+        scope.spawn(move || {
+            let _failing = failing;
+            client(from.recv().unwrap());
+        });
         run(config(1, Vec::new()), move |runtime| {
-            let (server, to) = (server.clone(), to.clone());
+            let (server, to, has_failed) = (server.clone(), to.clone(), Arc::clone(&has_failed));
             async move {
                 let listener = runtime.listen("127.0.0.1:0".parse().unwrap()).unwrap();
                 to.send(listener.address()).unwrap();
-                server(runtime, listener).await;
+                let failed = async {
+                    while !has_failed.load(Ordering::SeqCst) {
+                        runtime.sleep(Duration::from_millis(50)).await;
+                    }
+                };
+                let served = pin!(server(runtime.clone(), listener));
+                // The client's own words are the error.
+                select(served, pin!(failed)).await;
             }
         });
     });
@@ -486,11 +505,11 @@ fn descriptors_run_out() {
         send_byte(&runtime, &second.await.unwrap()).await;
     };
     listen(server, |address| {
-        let mut first = TcpStream::connect(address).unwrap();
-        // Made before they run out.
+        // Made before the first is there, upon which they run out.
         let second =
             rustix::net::socket(rustix::net::AddressFamily::INET, rustix::net::SocketType::STREAM, None);
         let second = second.unwrap();
+        let mut first = TcpStream::connect(address).unwrap();
         first.read_exact(&mut [0]).unwrap();
         rustix::net::connect(&second, &address).unwrap();
         TcpStream::from(second).read_exact(&mut [0]).unwrap();
