@@ -7,11 +7,15 @@
 //! 3. Rebuild the wanted payload, put a header before it.
 //! 4. Verify every block of the extent: only the parent decides what is right.
 //! 5. Write it back where it belongs, if its device is in service.
+//!
+//! Where nobody has a parent at hand (scrubbing, rebuilding a device) the row's headers decide: they hold the checksum
+//! of every payload of the row ([`chunk_of`]), and what was written is read back ([`write_proved`]).
 
 use super::read::read_chunk;
 use super::write::write_chunk;
 use crate::buffer::Buffer;
 use crate::error::EngineError;
+use crate::limits::REBUILD_WRITES_MAX;
 use crate::number::{to_u8, to_usize};
 use crate::pool::PoolView;
 use crate::runtime::{Runtime, TaskQueue};
@@ -214,6 +218,51 @@ pub(crate) fn rebuild<R: Runtime>(
     let header = ChunkHeader { member: to_u8(wanted), ..first.header.clone() };
     header.encode_into(&mut chunk.bytes_mut()[..start]);
     Ok(chunk)
+}
+
+/// As [`rebuild`], proved by the checksum that the sources' headers hold for it, with the header that it begins with.
+/// None when what the sources give is something else.
+pub(super) fn chunk_of<R: Runtime>(
+    view: &PoolView<R>,
+    group: &GroupDescriptor,
+    sources: &[GoodChunk],
+    wanted: usize,
+    height: Height,
+    chunk: Buffer,
+) -> Option<(ChunkHeader, Buffer)> {
+    let header = ChunkHeader { member: to_u8(wanted), ..sources.first()?.header.clone() };
+    let chunk = rebuild(view, group, sources, wanted, height, chunk).ok()?;
+    let payload = header_bytes(group.shape.members())..to_usize(u64::from(height.bytes()));
+    header.verify_payload(to_u8(wanted), &chunk.bytes()[payload]).ok()?;
+    Some((header, chunk))
+}
+
+/// Writes the chunk that begins with `header` where it belongs, durably, and reads it back: what was acknowledged may
+/// have gone elsewhere, or nowhere. False when the device does not keep it, however often it is written.
+pub(super) async fn write_proved<R: Runtime>(
+    view: &PoolView<R>,
+    group: &GroupDescriptor,
+    header: &ChunkHeader,
+    place: RowPlace,
+    chunk: Buffer,
+) -> Result<bool, EngineError> {
+    let member = usize::from(header.member);
+    let target = group.members[member];
+    let height = to_usize(u64::from(place.height.bytes()));
+    let mut chunk = chunk;
+    for _attempt in 0..REBUILD_WRITES_MAX {
+        let (written, buffer) = write_chunk(view, target, place.row, chunk, height).await;
+        written.map_err(|error| EngineError::Device { device: target.device, error })?;
+        let mut proof = view.runtime.reserve().take(height).await?;
+        // What is found there is to be what was read, not what this memory held before.
+        proof.bytes_mut()[..header_bytes(group.shape.members())].fill(0);
+        let found = good_chunk(view, group, member, place, proof).await;
+        if found.is_ok_and(|found| found.header == *header) {
+            return Ok(true);
+        }
+        chunk = buffer;
+    }
+    Ok(false)
 }
 
 /// Writes a rebuilt chunk where it belongs, in a task of its own: the reader may go away meanwhile.

@@ -12,16 +12,14 @@
 //!
 //! Nothing refers to the target yet: giving up half way loses nothing.
 
-use super::mend::{RowPlace, gather, good_chunk, rebuild};
+use super::mend::{RowPlace, chunk_of, gather, write_proved};
 use super::open::{prepare, segment_header, write_header};
 use super::walk::{Walk, Writings, end_of};
-use super::write::write_chunk;
 use crate::error::EngineError;
-use crate::limits::{REBUILD_PAUSE_MAX, REBUILD_WRITES_MAX};
-use crate::number::{to_u8, to_usize};
+use crate::limits::REBUILD_PAUSE_MAX;
+use crate::number::to_usize;
 use crate::pool::{PoolView, RebuildJob};
 use crate::runtime::{Monotonic, Runtime};
-use ashlar_disk_format::chunk::{ChunkHeader, header_bytes};
 use ashlar_disk_format::constants::WRITE_UNIT;
 use ashlar_disk_format::group::GroupDescriptor;
 use ashlar_disk_format::units::RowOffset;
@@ -131,34 +129,19 @@ impl<R: Runtime> Rebuilding<'_, R> {
         // All at once: two that wait for their last one while holding the others would wait for ever.
         let mut buffers = self.view.runtime.arena().take_many(needed + 1, height).await?;
         let sources = gather(self.view, group, place, Some(member), &mut buffers).await;
-        let (Some(first), Some(chunk)) = (sources.first(), buffers.pop()) else { return Ok(false) };
+        let Some(chunk) = buffers.pop() else { return Ok(false) };
         if sources.len() < needed {
             return Ok(false);
         }
         if (needed..usize::from(group.shape.k)).contains(&member) {
             return Ok(true);
         }
-        let header = first.header.clone();
-        let Ok(mut chunk) = rebuild(self.view, group, &sources, member, place.height, chunk) else {
+        let Some((header, chunk)) = chunk_of(self.view, group, &sources, member, place.height, chunk) else {
             return Ok(false);
         };
         drop(sources);
-        let payload = header_bytes(group.shape.members())..height;
-        if header.verify_payload(to_u8(member), &chunk.bytes()[payload]).is_err() {
-            return Ok(false);
-        }
-        let expected = ChunkHeader { member: to_u8(member), ..header };
-        for _attempt in 0..REBUILD_WRITES_MAX {
-            let target = self.job.target;
-            let (written, buffer) = write_chunk(self.view, target, place.row, chunk, height).await;
-            written.map_err(|error| EngineError::Device { device: target.device, error })?;
-            // What was acknowledged may have gone elsewhere, or nowhere: the buffer that is written again is another.
-            let proof = self.view.runtime.reserve().take(height).await?;
-            let found = good_chunk(self.view, &self.rebuilt, member, place, proof).await;
-            if found.is_ok_and(|found| found.header == expected) {
-                return Ok(true);
-            }
-            chunk = buffer;
+        if write_proved(self.view, &self.rebuilt, &header, place, chunk).await? {
+            return Ok(true);
         }
         let (group, generation, row) = (group.group, group.generation, place.row);
         Err(EngineError::Unrecoverable { group, generation, row, needed, found: needed })

@@ -13,18 +13,16 @@
 //! row written elsewhere, and then nothing refers to it. From here that looks like a loss. The next row is looked for one
 //! write unit after the other: headers name their own place.
 
-use super::mend::{GoodChunk, RowPlace, good_chunk, rebuild};
+use super::mend::{GoodChunk, RowPlace, chunk_of, good_chunk, write_proved};
 use super::open::{segment_header, write_header};
 use super::read::read_chunk;
 use super::walk::{Walk, Writings, end_of};
-use super::write::write_chunk;
 use crate::buffer::Buffer;
 use crate::error::EngineError;
-use crate::limits::{REBUILD_WRITES_MAX, SCRUB_BYTES_MAX, SCRUB_PAUSE_FACTOR, SCRUB_PAUSE_MAX};
-use crate::number::{to_u8, to_usize};
+use crate::limits::{SCRUB_BYTES_MAX, SCRUB_PAUSE_FACTOR, SCRUB_PAUSE_MAX};
+use crate::number::to_usize;
 use crate::pool::{PoolView, ScrubJob};
 use crate::runtime::{DeviceError, Monotonic, Runtime};
-use ashlar_disk_format::chunk::{ChunkHeader, header_bytes};
 use ashlar_disk_format::segment::SegmentHeader;
 use ashlar_disk_format::units::{DeviceIndex, Height, RowOffset};
 use futures_util::future::join_all;
@@ -240,34 +238,18 @@ impl<R: Runtime> Scrubbing<'_, R> {
         place: RowPlace,
         buffer: Buffer,
     ) -> Result<Scrubbed, EngineError> {
-        let Some(first) = good.first() else { unreachable!("a row is mended from good chunks") };
         let group = &self.job.descriptor;
-        let (unmended, mended) =
-            (Scrubbed { unmended: 1, ..Scrubbed::default() }, Scrubbed { mended: 1, ..Scrubbed::default() });
-        let expected = ChunkHeader { member: to_u8(member), ..first.header.clone() };
-        let height = to_usize(u64::from(place.height.bytes()));
-        let payload = header_bytes(group.shape.members())..height;
-        let target = group.members[member];
-        let mut buffer = buffer;
-        for _attempt in 0..REBUILD_WRITES_MAX {
-            let Ok(chunk) = rebuild(self.view, group, good, member, place.height, buffer) else {
-                return Ok(unmended);
-            };
-            if expected.verify_payload(to_u8(member), &chunk.bytes()[payload.clone()]).is_err() {
-                return Ok(unmended);
+        let Some((header, chunk)) = chunk_of(self.view, group, good, member, place.height, buffer) else {
+            return Ok(Scrubbed { unmended: 1, ..Scrubbed::default() });
+        };
+        match write_proved(self.view, group, &header, place, chunk).await {
+            Ok(is_kept) => {
+                let mended = u64::from(is_kept);
+                Ok(Scrubbed { mended, unmended: 1 - mended, ..Scrubbed::default() })
             }
-            let (written, mut proof) = write_chunk(self.view, target, place.row, chunk, height).await;
-            if let Err(error) = written {
-                return self.refused(target.device, error, 0);
-            }
-            // What is found there is to be what was read, not what was written.
-            proof.bytes_mut()[..height].fill(0);
-            match good_chunk(self.view, group, member, place, proof).await {
-                Ok(found) if found.header == expected => return Ok(mended),
-                Ok(GoodChunk { bytes, .. }) | Err(bytes) => buffer = bytes,
-            }
+            Err(EngineError::Device { device, error }) => self.refused(device, error, 0),
+            Err(error) => Err(error),
         }
-        Ok(unmended)
     }
 
     /// A device did not take what was to be mended. One that went out of service meanwhile is no news.
