@@ -171,6 +171,35 @@ fn writes_that_never_came_to_the_disk_are_found() {
 }
 
 #[test]
+fn what_a_device_does_not_keep_is_written_again() {
+    for seed in 1..=4 {
+        let rig = Rig::flash("4+2", 7, DISK_BYTES);
+        let work = Work::new();
+        life(&rig, &alone(seed), &work, stock);
+        let disk = rig.disks[2].clone();
+        assert!(rot(&disk, &mut ChaCha8Rng::seed_from_u64(seed), 2) > 0);
+        let ended = rig.boot(&alone(seed + 10), move |engines| {
+            let disk = disk.clone();
+            async move {
+                // It says that it has written, and has not.
+                disk.set_faults(FaultPlan { lost_writes: Pick::OneIn(3), ..FaultPlan::default() });
+                assert!(engines[0].scrub().await, "it comes to the end");
+                disk.set_faults(FaultPlan::default());
+                let first = status(&engines[0]);
+                assert!(first.mended > 20, "{first:?}");
+                assert!(engines[0].scrub().await);
+                let again = status(&engines[0]);
+                assert!(again.mended - first.mended <= first.unmended, "{first:?} {again:?}");
+            }
+        });
+        ended.assert_finished();
+        for unplugged in [vec![0, 1], vec![4, 5], vec![0, 6]] {
+            life(&rig, &Boot { unplugged, ..alone(seed + 20) }, &work, |_engines, _work| async {});
+        }
+    }
+}
+
+#[test]
 fn beyond_help_rows_are_counted_and_stay_as_they_are() {
     let rig = Rig::flash("4+2", 6, DISK_BYTES);
     let work = Work::new();
