@@ -169,6 +169,12 @@ pub(crate) const SCRUB_PAUSE_FACTOR: u32 = 7;
 pub(crate) const SCRUB_PAUSE_MAX: Duration = Duration::from_secs(2);
 /// How often the superblocks say how far scrubbing came, while it is at work.
 pub(crate) const SCRUB_SAVE_EVERY: Duration = Duration::from_secs(60);
+/// Stretches of one group in which rows are not whole that are told apart; the last one takes in the rest.
+pub(crate) const SCRUB_GAPS_MAX: usize = 64;
+/// Groups with such rows after which the index is asked who needs them.
+pub(crate) const SCRUB_GAP_GROUPS_MAX: usize = 1024;
+/// Lost objects that are named.
+pub(crate) const LOST_NAMES_MAX: usize = 1000;
 /// Pause before it is looked again whether scrubbing is due, or may go on.
 pub(crate) const SCRUB_LOOK_PAUSE: Duration = Duration::from_secs(600);
 /// How long a body waits at the door for space that is being made.

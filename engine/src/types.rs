@@ -128,6 +128,17 @@ pub struct UploadInit {
     pub owner: String,
 }
 
+/// What a client would not get back: more chunks of one of its rows are bad or away than the code makes up for.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub struct LostObject {
+    /// Name of its bucket.
+    pub bucket: String,
+    /// Its key.
+    pub key: Vec<u8>,
+    /// Not the object: a part of an upload to that key.
+    pub is_upload: bool,
+}
+
 /// An upload in progress.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Upload {

@@ -6,6 +6,8 @@ is started, and reads everything because that is due; when it says that a pass i
 stopped. Then two of the other devices are moved away: now every chunk that is left is needed, so that each object comes back
 right only if what was overwritten is right again.
 
+Then one of the devices that are left rots, too. Now the server must name the objects that cannot be read, and no others.
+
 With `--every never` this must fail.
 """
 
@@ -93,18 +95,25 @@ class Objects:
         status, _, answer = session.request("PUT", key, body(key, size), bucket=BUCKET)
         assert status == 200, f"PUT of {key}: {status} {answer[:200]}"
 
-    def verify(self):
-        """Reads all of them, and raises with what is wrong."""
-        session, wrong = Session(self.server), []
+    def wrong(self):
+        """Reads all of them: by key, what is wrong."""
+        session, wrong = Session(self.server), {}
         for key, size in self.sizes.items():
             try:
                 status, _, data = session.request("GET", key, bucket=BUCKET)
             except Unanswered as error:
-                wrong.append(f"{key}: no answer: {error}")
+                wrong[key] = f"{key}: no answer: {error}"
+                session.close()
+                session = Session(self.server)
                 continue
             if status != 200 or data != body(key, size):
-                wrong.append(f"{key}: status {status}, {len(data)} of {size} bytes, or others")
+                wrong[key] = f"{key}: status {status}, {len(data)} of {size} bytes, or others"
         session.close()
+        return wrong
+
+    def verify(self):
+        """Raises with what is wrong."""
+        wrong = list(self.wrong().values())
         assert not wrong, f"{len(wrong)} of {len(self.sizes)} wrong:\n" + "\n".join(wrong[:20])
 
 
@@ -164,8 +173,27 @@ def scrub(server, options):
         print(f"a pass is over after {time.time() - begun:.1f} s; chunks mended: {mended} at least", flush=True)
     stop(server)
     said = server.log(offset)
-    for words in ("not whole", "to their end", "WARNING: device"):
+    for words in ("cannot be read", "could not be", "more damaged", "to their end", "WARNING: device"):
         assert words not in said, f"the server says: {next(line for line in said.splitlines() if words in line)}"
+
+
+def lose(server, objects, path, places, chance):
+    """Damages a device more than there is redundancy for, and compares what the server says with what can be read."""
+    stop(server)
+    rot(path, places, chance)
+    offset = server.log_path.stat().st_size
+    server.start()
+    deadline = time.monotonic() + OVER_SECONDS_MAX
+    while not re.search(r"^ashlar: scrubbed so far: .*cannot be read whole", server.log(offset), re.MULTILINE):
+        assert server.alive(), "the server has ended"
+        assert time.monotonic() < deadline, f"in {OVER_SECONDS_MAX} s nothing was said of objects that are lost"
+        time.sleep(0.2)
+    said = server.log(offset)
+    assert "more damaged" not in said, "an index that cannot be read proves nothing"
+    named = set(re.findall(rf"^ashlar: WARNING: scrubbing: {BUCKET}/(\S+) cannot be read whole", said, re.MULTILINE))
+    wrong = objects.wrong()
+    assert named == wrong.keys(), f"named: {sorted(named)}\nwrong: {wrong}"
+    print(f"with {path.name} rotten besides, {len(named)} objects are lost, and named")
 
 
 def work(options, folder):
@@ -178,7 +206,7 @@ def work(options, folder):
         stop(server)
         numbers = chance.sample(range(len(server.files)), 2 * DEVICES_LOST_MAX)
         rotten, lost = numbers[:DEVICES_LOST_MAX], [server.files[number] for number in numbers[DEVICES_LOST_MAX:]]
-        places = segments(server)
+        places, path = segments(server), server.files[rotten[0]]
         for number in rotten:
             counts = rot(server.files[number], places[number], chance)
             assert {"data", "log", "index"} <= counts.keys(), f"too little was written, the run proves nothing: {counts}"
@@ -188,7 +216,10 @@ def work(options, folder):
         server.start()
         objects.verify()
         names = " and ".join(path.name for path in lost)
-        print(f"without {names}, too, {len(objects.sizes)} objects right")
+        print(f"without {names}, too, {len(objects.sizes)} objects right", flush=True)
+        # Of bodies only: an index that is lost has no names.
+        bodies = [place for place in places[rotten[0]] if place[0] == "data"]
+        lose(server, objects, path, bodies, chance)
 
 
 def main():

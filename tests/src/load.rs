@@ -284,6 +284,22 @@ impl Work {
         present.len()
     }
 
+    /// Keys whose objects cannot be read, in order.
+    ///
+    /// # Panics
+    /// When one cannot be read for another reason than damage.
+    pub async fn damaged(&self, engine: &SimEngine) -> Vec<Vec<u8>> {
+        let keys: Vec<Vec<u8>> = self.inner.borrow().ledger.keys().cloned().collect();
+        let mut damaged = Vec::new();
+        for key in keys {
+            if let Err(error) = self.look(engine, &key).await {
+                assert!(error.is_damage(), "{error}");
+                damaged.push(key);
+            }
+        }
+        damaged
+    }
+
     /// Deletes every object and every upload.
     ///
     /// # Panics

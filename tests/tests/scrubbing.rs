@@ -6,8 +6,10 @@ use ashlar_disk_format::layout::{DeviceLayout, Media, default_segment_bytes};
 use ashlar_disk_format::units::SegmentIndex;
 use ashlar_engine::runtime::Runtime as _;
 use ashlar_engine::runtime::sim::{CutAt, FaultPlan, Loss, Pick, SimDisk};
+use ashlar_engine::types::UploadInit;
 use ashlar_engine::{EngineOptions, ScrubStatus};
-use ashlar_tests::load::{Habits, Work, life, settle};
+use ashlar_tests::driver::send;
+use ashlar_tests::load::{BUCKET, Habits, Work, life, settle};
 use ashlar_tests::model::Content;
 use ashlar_tests::rig::{Boot, Rig, SimEngine};
 use futures_util::future::{join, join_all};
@@ -30,6 +32,15 @@ async fn stock(engines: Vec<SimEngine>, work: Work) {
         work.run(&engines, seed, 3, habits()).await;
     }
     assert_eq!(work.take_failures(), vec![]);
+}
+
+/// One part of an object that is not complete.
+async fn upload(engine: &SimEngine, key: &[u8]) {
+    let bucket = engine.bucket(BUCKET).unwrap();
+    let id = engine.create_upload(&bucket, key, UploadInit::default()).await.unwrap();
+    let content = Content { seed: 7, length: 3_000_000 };
+    let body = send(engine, content).await.unwrap();
+    engine.put_part(&bucket, key, id, 1, body, content.md5(), None).await.unwrap();
 }
 
 /// Nobody scrubs unless a test says so.
@@ -200,14 +211,25 @@ fn what_a_device_does_not_keep_is_written_again() {
 }
 
 #[test]
-fn beyond_help_rows_are_counted_and_stay_as_they_are() {
+fn what_is_beyond_help_is_named_and_stays_as_it_is() {
     let rig = Rig::flash("4+2", 6, DISK_BYTES);
     let work = Work::new();
-    life(&rig, &alone(1), &work, stock);
+    life(&rig, &alone(1), &work, |engines, work| async move {
+        stock(engines.clone(), work.clone()).await;
+        // Small ones share rows: of a row that is lost some can still be read.
+        let names: Vec<Vec<u8>> = (0..60).map(|number: u64| format!("small-{number}").into_bytes()).collect();
+        let content = |number: usize| Content { seed: number as u64, length: 9000 };
+        let puts =
+            names.iter().enumerate().map(|(number, name)| work.put(&engines[0], name, content(number)));
+        assert!(join_all(puts).await.into_iter().all(|is_put| is_put));
+    });
     let disks = rig.disks[1..4].to_vec();
+    let count = Rc::new(Cell::new((0, 0)));
+    let (own, counted) = (work.clone(), Rc::clone(&count));
     let ended = rig.boot(&alone(2), move |engines| {
-        let disks = disks.clone();
+        let (disks, work, counted) = (disks.clone(), own.clone(), Rc::clone(&counted));
         async move {
+            upload(&engines[0], b"half").await;
             // From here on: what a pool needs to open was read. What says whose a segment is can be written again.
             let segment = default_segment_bytes(DISK_BYTES, Media::Flash);
             let plan = segments()
@@ -217,11 +239,23 @@ fn beyond_help_rows_are_counted_and_stay_as_they_are() {
             assert!(engines[0].scrub().await, "it comes to the end");
             let found = status(&engines[0]);
             // Rows of up to three data chunks need no more than three good ones.
-            assert!(found.unmended > 0 && found.mended > 0 && found.failed == 0, "{found:?}");
+            assert!(found.torn > 0 && found.mended > 0 && found.failed == 0, "{found:?}");
+            let mut named = engines[0].lost();
+            let uploads = named.extract_if(.., |lost| lost.is_upload).count();
+            assert_eq!(found.lost, (named.len() + uploads) as u64);
+            assert!(named.iter().all(|lost| lost.bucket == BUCKET) && !found.may_be_more_lost);
+            let keys: Vec<Vec<u8>> = named.into_iter().map(|lost| lost.key).collect();
+            let damaged = work.damaged(&engines[1]).await;
+            assert_eq!(keys, damaged);
+            counted.set((keys.len(), uploads));
             disks.iter().for_each(|disk| disk.set_faults(FaultPlan::default()));
+            assert!(engines[0].scrub().await, "it comes to the end");
+            assert_eq!((engines[0].lost(), status(&engines[0]).lost), (vec![], 0), "nothing is bad any more");
         }
     });
     ended.assert_finished();
+    let (objects, uploads) = count.get();
+    assert!(objects > 3 && uploads == 1, "{objects} objects, {uploads} parts");
     life(&rig, &alone(3), &work, |_engines, _work| async {});
 }
 
@@ -297,6 +331,7 @@ fn what_a_loss_of_power_tore_hides_nothing_behind_it() {
         rig.disks[1..3].iter().for_each(|disk| assert!(rot(disk, &mut random, 2) > 0));
         let found = scrubbed(&rig, seed);
         assert!(found.mended > 0 && found.failed == 0, "{found:?}");
+        assert_eq!((found.lost, found.may_be_more_lost), (0, false), "nobody needs what was torn");
         for unplugged in pairs(7) {
             life(&rig, &Boot { unplugged, ..alone(seed) }, &work, |_engines, _work| async {});
         }
@@ -331,8 +366,9 @@ fn places_that_were_claimed_in_vain_hide_nothing_behind_them() {
         let mut random = ChaCha8Rng::seed_from_u64(seed);
         rig.disks[..2].iter().for_each(|disk| assert!(rot(disk, &mut random, 1) > 0));
         let found = scrubbed(&rig, seed);
-        gaps += found.unmended;
-        assert!(found.mended > 0 && found.failed == 0, "{found:?}");
+        gaps += found.torn;
+        assert!(found.mended > 0 && (found.failed, found.unmended) == (0, 0), "{found:?}");
+        assert_eq!((found.lost, found.may_be_more_lost), (0, false), "nobody needs what lay there");
         for unplugged in [vec![2, 3], vec![2, 4], vec![3, 4]] {
             life(&rig, &Boot { unplugged, ..alone(seed) }, &work, |_engines, _work| async {});
         }

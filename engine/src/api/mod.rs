@@ -19,6 +19,7 @@ use crate::lifecycle::{EngineMesh, EngineOptions, Node, StartError, StartReport,
 use crate::runtime::{CoreId, Runtime};
 use crate::shard::{Reply, Request, Shard};
 use crate::sync::{OpGuard, Permit};
+use crate::types::LostObject;
 use hold::Holds;
 use std::rc::Rc;
 
@@ -128,6 +129,14 @@ impl<R: Runtime> Engine<R> {
             Some(coordinator) => coordinator.scrub_now().await,
             None => true,
         }
+    }
+
+    /// Of which objects something cannot be read, by the pass of [`Engine::scrub`] that is under way or by the last one,
+    /// in order; empty elsewhere than on core 0. [`crate::ScrubStatus`] says whether there may be more.
+    #[must_use]
+    pub fn lost(&self) -> Vec<LostObject> {
+        let coordinator = self.node.coordinator.borrow().clone();
+        coordinator.map(|coordinator| coordinator.lost()).unwrap_or_default()
     }
 
     fn enter(&self) -> Result<OpGuard, EngineError> {

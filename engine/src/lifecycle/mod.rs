@@ -12,6 +12,7 @@
 mod avoider;
 mod cleaner;
 mod coordinator;
+mod lost;
 mod node;
 mod open;
 mod rebuilder;

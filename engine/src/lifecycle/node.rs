@@ -279,7 +279,11 @@ impl<R: Runtime> Node<R> {
                 let scrubbed = self.in_background(async move {
                     Ok(scrub_group(&shard.view, &job, &|| shard.epochs.begun()).await)
                 });
-                Ok(Reply::Scrubbed(scrubbed.await?))
+                Ok(Reply::Scrubbed(Box::new(scrubbed.await?)))
+            }
+            Request::Lost(call) => {
+                let report = self.in_background(async move { shard.lost(call).await }).await?;
+                Ok(Reply::Lost(Box::new(report)))
             }
             operation => operate(&shard, operation).await,
         }
@@ -333,6 +337,7 @@ async fn operate<R: Runtime>(shard: &Rc<Shard<R>>, request: Request) -> Result<R
         | Request::LeaveLost
         | Request::Rebuild(_)
         | Request::Scrub(_)
+        | Request::Lost(_)
         | Request::Close
         | Request::Stop => unreachable!("handled by the node before it asks the shard"),
     }

@@ -5,19 +5,23 @@
 //!    long after the first start.
 //! 2. A checkpoint says which groups are sealed and where the others end; every core completes the rows that it began.
 //! 3. Every core scrubs one group after another (`rows/scrub.rs`), the oldest first (`pool/owner/scrubbing.rs`).
-//! 4. The superblocks say from time to time how far it came. The next mount goes on there.
+//! 4. Of rows that are not whole the index says whether anybody needs them (`lifecycle/lost.rs`).
+//! 5. The superblocks say from time to time how far it came. The next mount goes on there.
 //!
 //! What is written while a pass is under way belongs to the next one. A group that dies while it is scrubbed comes back when
 //! that is over.
 
 use super::coordinator::Coordinator;
+use super::lost::Lost;
 use crate::buffer::AllocationError;
 use crate::error::EngineError;
 use crate::limits::{SCRUB_EVERY_MIN, SCRUB_LOOK_PAUSE, SCRUB_RETRY_PAUSE, SCRUB_SAVE_EVERY};
 use crate::pool::{NextScrub, ScrubJob, ScrubList};
+use crate::rows::ScrubbedGroup;
 use crate::runtime::{CoreId, Monotonic, Runtime, TaskQueue};
 use crate::shard::{Reply, Request};
 use crate::sync::{Event, Limit, answer};
+use crate::types::LostObject;
 use ashlar_disk_format::superblock::ScrubProgress;
 use ashlar_disk_format::units::Generation;
 use futures_util::future::{join_all, select};
@@ -42,9 +46,15 @@ pub struct ScrubStatus {
     pub bytes: u64,
     /// Chunks that were bad or missing, and are right again.
     pub mended: u64,
-    /// Rows that are not whole, which may be of writes that a loss of power ended, and chunks that their device does not
-    /// keep.
+    /// Bad chunks that their device does not keep, or that cannot be computed.
     pub unmended: u64,
+    /// Places at which rows are not whole: where a loss of power ended writes, where something was claimed in vain, and
+    /// where more is bad than the code makes up for.
+    pub torn: u64,
+    /// Objects of which something lies there and cannot be read, by this pass or the last one: those that have names.
+    pub lost: u64,
+    /// There may be more of them: too many to be named, or pages of the index are lost.
+    pub may_be_more_lost: bool,
     /// Groups that could not be scrubbed to their end.
     pub failed: u64,
 }
@@ -63,6 +73,7 @@ pub(super) struct Scrubber {
     /// A job has ended.
     moved: Event,
     saved: Cell<Monotonic>,
+    pub(super) lost: Lost,
     status: Cell<ScrubStatus>,
 }
 
@@ -75,6 +86,7 @@ impl Scrubber {
             failed: RefCell::default(),
             moved: Event::new(),
             saved: Cell::default(),
+            lost: Lost::default(),
             status: Cell::default(),
         }
     }
@@ -87,7 +99,8 @@ impl Scrubber {
 
     /// Groups of lower generations are done.
     fn next(&self) -> Generation {
-        self.list.borrow().keys().next().copied().unwrap_or(ScrubProgress::OVER)
+        let first = self.list.borrow().keys().next().copied();
+        first.into_iter().chain(self.lost.first()).min().unwrap_or(ScrubProgress::OVER)
     }
 }
 
@@ -105,7 +118,15 @@ impl<R: Runtime> Coordinator<R> {
     pub(crate) fn scrubbing(&self) -> ScrubStatus {
         let status = self.scrubber.status.get();
         let left = if status.is_active { self.scrubber.list.borrow().len() as u64 } else { 0 };
-        ScrubStatus { began_ms: self.owner.scrub().began_ms, left, ..status }
+        let (lost, may_be_more_lost) = self.scrubber.lost.count();
+        let torn = self.scrubber.lost.torn();
+        let began_ms = self.owner.scrub().began_ms;
+        ScrubStatus { began_ms, left, torn, lost, may_be_more_lost, ..status }
+    }
+
+    /// Whose bytes are lost, by the pass that is under way or the last one.
+    pub(crate) fn lost(&self) -> Vec<LostObject> {
+        self.scrubber.lost.names()
     }
 
     /// Scrubs whenever it is due, for the life of the process.
@@ -143,7 +164,9 @@ impl<R: Runtime> Coordinator<R> {
 
     async fn scrub(self: &Rc<Self>) -> bool {
         let _turn = self.scrubber.turn.enter().await;
-        if !self.owner.scrub().is_under_way() {
+        let is_new = !self.owner.scrub().is_under_way();
+        self.scrubber.lost.begin(is_new);
+        if is_new {
             let began_ms = self.view.runtime.wall().0.max(1);
             self.owner.set_scrub(ScrubProgress { began_ms, next: Generation(0) });
         }
@@ -151,8 +174,14 @@ impl<R: Runtime> Coordinator<R> {
             return false;
         }
         self.scrubber.count(|status| status.is_active = true);
-        let cores = (0..self.view.runtime.cores()).map(|core| self.scrub_on(CoreId(core)));
-        join_all(cores).await;
+        loop {
+            let cores = (0..self.view.runtime.cores()).map(|core| self.scrub_on(CoreId(core)));
+            join_all(cores).await;
+            let was_full = self.scrubber.lost.is_full();
+            if !self.ask_who_lost().await || !was_full {
+                break;
+            }
+        }
         let next = self.scrubber.next();
         self.owner.set_scrub(ScrubProgress { next, ..self.owner.scrub() });
         self.scrubber.count(|status| status.is_active = false);
@@ -177,7 +206,7 @@ impl<R: Runtime> Coordinator<R> {
 
     /// One core's share.
     async fn scrub_on(self: &Rc<Self>, core: CoreId) {
-        while !self.is_closing() {
+        while !self.is_closing() && !self.scrubber.lost.is_full() {
             let next = self.owner.next_scrub(&mut self.scrubber.list.borrow_mut());
             match next {
                 NextScrub::Job(job) => {
@@ -207,7 +236,9 @@ impl<R: Runtime> Coordinator<R> {
             self.ask_for_checkpoint();
         }
         let result = match reply {
-            Ok(Reply::Scrubbed((scrubbed, result))) => {
+            Ok(Reply::Scrubbed(group)) => {
+                let ScrubbedGroup { scrubbed, gaps, result } = *group;
+                self.scrubber.lost.add(generation, job.descriptor.group, gaps);
                 self.scrubber.count(|status| {
                     status.bytes += scrubbed.bytes;
                     status.mended += scrubbed.mended;
@@ -256,6 +287,23 @@ impl<R: Runtime> Coordinator<R> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::rows::Gaps;
+    use ashlar_disk_format::units::{GroupId, RowOffset};
+
+    #[test]
+    fn a_group_of_which_nobody_was_asked_is_not_done() {
+        let scrubber = Scrubber::new(None);
+        assert_eq!(scrubber.next(), ScrubProgress::OVER);
+        scrubber.list.borrow_mut().insert(Generation(7), (GroupId(1), RowOffset(9)));
+        scrubber.lost.add(Generation(5), GroupId(2), Gaps::default());
+        assert_eq!(scrubber.next(), Generation(7), "all of it is whole");
+        let mut gaps = Gaps::default();
+        gaps.add(RowOffset(1)..RowOffset(2));
+        scrubber.lost.add(Generation(5), GroupId(2), gaps);
+        assert_eq!(scrubber.next(), Generation(5));
+        scrubber.lost.begin(false);
+        assert_eq!(scrubber.next(), Generation(7));
+    }
 
     #[test]
     fn a_pass_is_due_when_the_one_before_began_long_enough_ago() {

@@ -10,9 +10,10 @@
 //! there. Whoever asks sees to it that the group is not taken back meanwhile.
 //!
 //! A row that is not whole is left as it is: the power may have gone while it was written, or its place was claimed and the
-//! row written elsewhere, and then nothing refers to it. From here that looks like a loss. The next row is looked for one
-//! write unit after the other: headers name their own place.
+//! row written elsewhere, and then nothing refers to it. From here that looks like a loss; the index knows
+//! (`shard/lost.rs`). The next row is looked for one write unit after the other: headers name their own place.
 
+use super::gaps::Gaps;
 use super::mend::{GoodChunk, RowPlace, chunk_of, good_chunk, write_proved};
 use super::open::{segment_header, write_header};
 use super::read::read_chunk;
@@ -35,12 +36,19 @@ pub(crate) struct Scrubbed {
     pub(crate) bytes: u64,
     /// Chunks and headers of segments that were bad, and are right again.
     pub(crate) mended: u64,
-    /// Rows that are not whole, and chunks that their device does not keep.
+    /// Bad chunks that their device does not keep, or that cannot be computed.
     pub(crate) unmended: u64,
 }
 
-/// What came of a group, and why it was left before its end, if it was.
-pub(crate) type ScrubbedGroup = (Scrubbed, Result<(), EngineError>);
+/// What came of a group.
+#[derive(Debug)]
+pub(crate) struct ScrubbedGroup {
+    pub(crate) scrubbed: Scrubbed,
+    /// Where rows are not whole.
+    pub(crate) gaps: Gaps,
+    /// Why it was left before its end, if it was.
+    pub(crate) result: Result<(), EngineError>,
+}
 
 impl Scrubbed {
     fn add(&mut self, other: Self) {
@@ -75,12 +83,12 @@ pub(crate) async fn scrub_group<R: Runtime>(
     requests: &dyn Fn() -> u64,
 ) -> ScrubbedGroup {
     let in_service = in_service(view, job);
-    let mut scrubbed = Scrubbed::default();
-    let result = Scrubbing { view, job, in_service, requests }.run(&mut scrubbed).await;
+    let (mut scrubbed, mut gaps) = (Scrubbed::default(), Gaps::default());
+    let result = Scrubbing { view, job, in_service, requests }.run(&mut scrubbed, &mut gaps).await;
     if let Err(EngineError::Device { device, error }) = &result {
         view.report_failure(*device, *error).await;
     }
-    (scrubbed, result)
+    ScrubbedGroup { scrubbed, gaps, result }
 }
 
 fn in_service<R: Runtime>(view: &PoolView<R>, job: &ScrubJob) -> usize {
@@ -88,14 +96,13 @@ fn in_service<R: Runtime>(view: &PoolView<R>, job: &ScrubJob) -> usize {
 }
 
 impl<R: Runtime> Scrubbing<'_, R> {
-    async fn run(&self, scrubbed: &mut Scrubbed) -> Result<(), EngineError> {
+    async fn run(&self, scrubbed: &mut Scrubbed, gaps: &mut Gaps) -> Result<(), EngineError> {
         let group = &self.job.descriptor;
         let walk = Walk { view: self.view, group, except: None };
         for member in 0..group.members.len() {
             scrubbed.add(self.scrub_header(member).await?);
         }
         let mut at = RowOffset(1);
-        let mut is_in_gap = false;
         while at < self.job.tail {
             self.may_go_on()?;
             let (began, requests) = (self.view.runtime.now(), (self.requests)());
@@ -115,11 +122,10 @@ impl<R: Runtime> Scrubbing<'_, R> {
             }
             failure?;
             let mut end = end_of(&rows[..whole], at);
-            is_in_gap &= whole == 0;
             if whole == 0 {
                 // A place that was claimed and not written to its end, or a loss. Behind it others may stand.
-                scrubbed.unmended += u64::from(!std::mem::replace(&mut is_in_gap, true));
                 end = at.after(Height(1));
+                gaps.add(at..end);
             }
             at = end;
             self.pause(began, requests).await;

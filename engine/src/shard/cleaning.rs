@@ -6,18 +6,16 @@
 //!   that was read, but for the addresses. Otherwise the copies are dropped: nothing refers to them.
 //! - What clients see of a record stays: size, times, sequence, tags, checksums, parts, counters.
 //! - The old addresses stay readable for those who looked them up before, as after an overwrite.
-//! - A batch is bounded in bytes, records, entries and pages. Between batches nothing is held: no guard, no lock, no
-//!   memory but the place where the walk goes on.
+//! - Between batches ([`super::holders`]) nothing is held: no guard, no lock, no memory but the place where the walk goes
+//!   on.
 
 use super::commit::{Change, Planned, PlannedValue};
+use super::holders::{Find, Holders};
 use super::message::{CleanCall, CleanReport};
 use super::state::Shard;
-use crate::body::{Held, Moves, Rewriting, find_held};
+use crate::body::{Moves, Rewriting};
 use crate::error::EngineError;
-use crate::limits::{
-    CLEAN_BATCH_BYTES, CLEAN_BATCH_ENTRIES, CLEAN_BATCH_HEAP_BYTES, CLEAN_BATCH_RECORDS, CLEAN_PATIENCE,
-    CLEAN_PATIENCE_LOOKS, CLEAN_PAUSE_MAX, CLEAN_ROWS_AT_A_TIME, CLEAN_TURN_ENTRIES,
-};
+use crate::limits::{CLEAN_PATIENCE, CLEAN_PATIENCE_LOOKS, CLEAN_PAUSE_MAX, CLEAN_ROWS_AT_A_TIME};
 use crate::pool::Level;
 use crate::rows::carry;
 use crate::runtime::{Monotonic, Runtime, TaskQueue};
@@ -28,37 +26,11 @@ use ashlar_disk_format::key::{
 };
 use ashlar_disk_format::units::{GroupId, VirtualShard};
 use ashlar_disk_format::value::{
-    Body, BodyEntry, Entries, PartTable, decode_object, decode_part, decode_shared, encode_object,
-    encode_part, encode_shared, may_lie_in,
+    Body, PartTable, decode_object, decode_part, decode_shared, encode_object, encode_part, encode_shared,
 };
 use futures_util::future::join_all;
 use std::collections::BTreeSet;
-use std::ops::{Bound, Range};
 use std::rc::Rc;
-
-/// The key spaces whose records have bodies. An upload's parts become an object, and an object's body a shared one: what
-/// changes over to a space that was walked already is found by the next pass.
-const SPACES: [Space; 3] = [Space::Object, Space::Part, Space::Shared];
-
-/// Where the walk goes on.
-#[derive(Debug)]
-struct Cursor {
-    /// Spaces that are done.
-    space: usize,
-    /// The key that it stopped at.
-    key: Option<Rc<[u8]>>,
-    /// The first byte of that key's body that was not looked at; `None`: all of it was.
-    from: Option<u64>,
-}
-
-/// A record that holds something in the groups.
-#[derive(Debug)]
-struct Find {
-    key: Vec<u8>,
-    value: Vec<u8>,
-    range: Range<u64>,
-    extents: Vec<Extent>,
-}
 
 /// What became of a record.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -74,8 +46,7 @@ enum Fate {
 /// One walk.
 struct Pass<R: Runtime> {
     shard: Rc<Shard<R>>,
-    groups: Rc<BTreeSet<GroupId>>,
-    cursor: Cursor,
+    holders: Holders<R>,
     report: CleanReport,
 }
 
@@ -87,8 +58,7 @@ impl<R: Runtime> Shard<R> {
     pub(crate) async fn clean(self: &Rc<Self>, call: CleanCall) -> Result<CleanReport, EngineError> {
         let mut pass = Pass {
             shard: Rc::clone(self),
-            groups: Rc::new(call.groups.into_iter().collect()),
-            cursor: Cursor { space: 0, key: None, from: None },
+            holders: Holders::new(self, call.groups.into_iter().collect()),
             report: CleanReport::default(),
         };
         let taken = self.cold.taken();
@@ -134,7 +104,9 @@ impl<R: Runtime> Pass<R> {
     async fn batch(&mut self) -> Result<bool, EngineError> {
         let shard = Rc::clone(&self.shard);
         let _guard = shard.enter()?;
-        let (finds, is_over) = self.look().await?;
+        let (mut finds, is_over) = self.holders.next().await?;
+        finds.iter().flat_map(|find| &find.unreadable).for_each(|group| self.report.stay(*group));
+        finds.retain(Find::is_movable);
         if finds.is_empty() {
             return Ok(!is_over);
         }
@@ -166,7 +138,8 @@ impl<R: Runtime> Pass<R> {
         let moves = Rc::new(moves);
         let waiting = finds.into_iter().map(|find| {
             let (to, done) = answer();
-            let (shard, groups, moves) = (Rc::clone(&self.shard), Rc::clone(&self.groups), Rc::clone(&moves));
+            let (shard, groups, moves) =
+                (Rc::clone(&self.shard), Rc::clone(self.holders.groups()), Rc::clone(&moves));
             self.shard.view.runtime.spawn(TaskQueue::Foreground, async move {
                 let fate = shard.exchange(&find, &groups, &moves).await;
                 to.send((fate, find));
@@ -190,102 +163,6 @@ impl<R: Runtime> Pass<R> {
             }
         }
     }
-
-    /// The next records that hold something in the groups, and whether those were the last.
-    async fn look(&mut self) -> Result<(Vec<Find>, bool), EngineError> {
-        let mut finds: Vec<Find> = Vec::new();
-        let (mut bytes, mut heap, mut entries) = (0, 0, 0);
-        while let Some(space) = SPACES.get(self.cursor.space) {
-            let first = [space.number()];
-            let end = [space.number() + 1];
-            let start = match (&self.cursor.key, self.cursor.from) {
-                (None, _) => Bound::Included(&first[..]),
-                (Some(key), Some(_)) => Bound::Included(&**key),
-                (Some(key), None) => Bound::Excluded(&**key),
-            };
-            let mut scan = self.shard.index.sweep(start, Bound::Excluded(&end));
-            loop {
-                let is_full = bytes >= CLEAN_BATCH_BYTES
-                    || finds.len() >= CLEAN_BATCH_RECORDS
-                    || heap >= CLEAN_BATCH_HEAP_BYTES
-                    || entries >= CLEAN_BATCH_ENTRIES;
-                if is_full {
-                    return Ok((finds, false));
-                }
-                let entry = match scan.next().await {
-                    Ok(Some(entry)) => entry,
-                    Ok(None) => break,
-                    // What lies behind a lost page of the index stays where it is, and its groups are set aside.
-                    Err(error) if error.is_damage() => break,
-                    Err(other) => return Err(other),
-                };
-                entries += 1;
-                if usize::rem_euclid(entries, CLEAN_TURN_ENTRIES) == 0 {
-                    self.shard.view.runtime.turn().await;
-                }
-                let from =
-                    self.cursor.from.take().filter(|_| self.cursor.key.as_deref() == Some(&*entry.key));
-                let find = self
-                    .examine(&entry.key, &entry.value, from.unwrap_or(0), CLEAN_BATCH_BYTES - bytes)
-                    .await?;
-                self.cursor.key = Some(Rc::clone(&entry.key));
-                let Some((find, until)) = find else { continue };
-                self.cursor.from = until;
-                bytes += find.extents.iter().map(|extent| u64::from(extent.length)).sum::<u64>();
-                heap += find.key.len() + find.value.len() + find.extents.len() * size_of::<Extent>();
-                if find.range.start < find.range.end {
-                    finds.push(find);
-                }
-                if until.is_some() {
-                    return Ok((finds, false));
-                }
-            }
-            self.cursor = Cursor { space: self.cursor.space + 1, key: None, from: None };
-        }
-        Ok((finds, true))
-    }
-
-    /// What a record holds in the groups from byte `from` of its body on, and where that ends if it is not all.
-    async fn examine(
-        &mut self,
-        key: &[u8],
-        value: &[u8],
-        from: u64,
-        bytes: u64,
-    ) -> Result<Option<(Find, Option<u64>)>, EngineError> {
-        // A value that nobody can read keeps its space.
-        let Ok(may_hold) = may_lie_in(value, |group| self.groups.contains(&group)) else { return Ok(None) };
-        if !may_hold {
-            return Ok(None);
-        }
-        let Ok((entries, table)) = addresses(key, value) else { return Ok(None) };
-        let length = entries.iter().map(BodyEntry::length).sum::<u64>();
-        let Held { mut extents, has_pages, unreadable, until } =
-            find_held(&self.shard.view, &entries, from, &self.groups, bytes.max(1)).await?;
-        unreadable.into_iter().for_each(|group| self.report.stay(group));
-        if from == 0 {
-            extents.extend(table.into_iter().filter(|extent| self.groups.contains(&extent.group)));
-        }
-        // The table of parts belongs to an empty body, too.
-        let range = from..until.unwrap_or(length.max(1));
-        let holds = has_pages || !extents.is_empty();
-        let range = if holds { range } else { 0..0 };
-        Ok(Some((Find { key: key.to_vec(), value: value.to_vec(), range, extents }, until)))
-    }
-}
-
-/// Where the bytes are that a value keeps alive: those of its body, and those of its table of parts.
-fn addresses(key: &[u8], value: &[u8]) -> Result<(Entries, Vec<Extent>), EngineError> {
-    Ok(match Space::of(key)? {
-        Space::Object => {
-            let record = decode_object(value)?;
-            let table = record.parts.extents().to_vec();
-            (record.body.0, table)
-        }
-        Space::Part => (decode_part(value)?.body.0, Vec::new()),
-        Space::Shared => (decode_shared(value)?.body.0, Vec::new()),
-        Space::Bucket | Space::Upload | Space::SharedRef | Space::Unref => (Entries::new(), Vec::new()),
-    })
 }
 
 /// Who may change a record: the virtual shard that it belongs to, and the key of the lock.

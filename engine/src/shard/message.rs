@@ -2,20 +2,23 @@
 
 use crate::body::BodyPlace;
 use crate::error::EngineError;
+use crate::limits::LOST_NAMES_MAX;
 use crate::mesh::Lane;
 use crate::pool::{DeviceUse, PoolFacts, PoolReply, PoolRequest, RebuildJob, Room, ScrubJob};
-use crate::rows::{Rebuilt, ScrubbedGroup};
+use crate::rows::{Gaps, Rebuilt, ScrubbedGroup};
 use crate::types::{
-    Condition, ListPage, ListQuery, NamedPart, ObjectMeta, Part, PartPage, Published, Upload, UploadId,
-    UploadInit, UploadPage, UploadQuery,
+    Condition, ListPage, ListQuery, LostObject, NamedPart, ObjectMeta, Part, PartPage, Published, Upload,
+    UploadId, UploadInit, UploadPage, UploadQuery,
 };
 use ashlar_disk_format::checkpoint::{BucketCounter, LogPosition, RunRef};
+use ashlar_disk_format::extent::Extent;
 use ashlar_disk_format::key::SharedId;
 use ashlar_disk_format::record::Batch;
-use ashlar_disk_format::units::{BucketId, DeviceIndex, GroupId, RowOffset, VirtualShard};
+use ashlar_disk_format::units::{BucketId, DeviceIndex, Generation, GroupId, RowOffset, VirtualShard};
 use ashlar_disk_format::value::{BucketRecord, Checksum, ObjectRecord, PartTable, SharedRecord};
 use smallvec::SmallVec;
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 /// Publish an object under a key.
 #[derive(Debug)]
@@ -198,6 +201,45 @@ impl CleanReport {
     }
 }
 
+/// Say who needs what lies in these rows, and cannot be read.
+#[derive(Debug, Clone)]
+pub(crate) struct LostCall {
+    pub(crate) gaps: Arc<BTreeMap<GroupId, (Generation, Gaps)>>,
+}
+
+impl LostCall {
+    /// The extent lies in one of them.
+    pub(crate) fn has(&self, extent: &Extent) -> bool {
+        let gaps = self.gaps.get(&extent.group);
+        gaps.is_some_and(|(generation, gaps)| *generation == extent.generation && gaps.contain(extent.row))
+    }
+}
+
+/// Whose bytes are lost.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(crate) struct LostReport {
+    /// At most [`LOST_NAMES_MAX`].
+    pub(crate) names: BTreeSet<LostObject>,
+    /// Others may be lost, too: there are more of them, or pages of the index are lost.
+    pub(crate) may_be_more: bool,
+}
+
+impl LostReport {
+    pub(crate) fn add(&mut self, name: LostObject) {
+        if self.names.len() < LOST_NAMES_MAX {
+            self.names.insert(name);
+        } else {
+            self.may_be_more |= !self.names.contains(&name);
+        }
+    }
+
+    /// Adds what another core reports.
+    pub(crate) fn add_all(&mut self, other: Self) {
+        self.may_be_more |= other.may_be_more;
+        other.names.into_iter().for_each(|name| self.add(name));
+    }
+}
+
 /// A key on its way. As long as most are it takes nothing from the heap, and no call is larger for it.
 pub(crate) type CallKey = SmallVec<[u8; 64]>;
 
@@ -291,6 +333,8 @@ pub(crate) enum Request {
     Rebuild(Box<RebuildJob>),
     /// Scrub this group.
     Scrub(Box<ScrubJob>),
+    /// Say whose bytes are lost.
+    Lost(LostCall),
     /// Begin no more operations; wait for those that run.
     Close,
     /// End the committer.
@@ -361,7 +405,8 @@ pub(crate) enum Reply {
     Live(Vec<i64>),
     Cleaned(Box<CleanReport>),
     Rebuilt(Rebuilt),
-    Scrubbed(ScrubbedGroup),
+    Scrubbed(Box<ScrubbedGroup>),
+    Lost(Box<LostReport>),
     /// Where groups end, and how many extent pages could not be read on the way.
     Ends {
         ends: Vec<(GroupId, RowOffset)>,

@@ -11,8 +11,10 @@
 mod buckets;
 mod cleaning;
 mod commit;
+mod holders;
 mod listing;
 mod locks;
+mod lost;
 mod message;
 mod objects;
 mod references;
@@ -24,8 +26,9 @@ mod uploads;
 
 pub(crate) use commit::{DELETE_PREFIX, run_committer};
 pub(crate) use message::{
-    BucketStep, CallKey, CleanCall, CleanReport, CompleteCall, ListCall, PartCall, PublishCall, Reply,
-    Request, ShardImport, ShardSeed, ShardSnapshot, ShareCall, Shared, Sharer, SharingStep,
+    BucketStep, CallKey, CleanCall, CleanReport, CompleteCall, ListCall, LostCall, LostReport, PartCall,
+    PublishCall, Reply, Request, ShardImport, ShardSeed, ShardSnapshot, ShareCall, Shared, Sharer,
+    SharingStep,
 };
 pub(crate) use objects::held_by;
 pub(crate) use references::{ask_about_references, send_unreferences};

@@ -2,7 +2,9 @@
 
 use crate::output::format_size;
 use ashlar_engine::runtime::Runtime;
+use ashlar_engine::types::LostObject;
 use ashlar_engine::{CleaningStatus, Engine, EngineStatus, RebuildStatus, ScrubStatus};
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 /// Between two looks. Health changes rarely, and a look walks over the list of groups.
@@ -29,7 +31,7 @@ pub(super) async fn watch<R: Runtime>(runtime: R, engine: Engine<R>) {
             }
         }
         if let Some(now) = &now {
-            for line in scrubbing.found(&now.scrubbing) {
+            for line in scrubbing.found(&now.scrubbing, || engine.lost()) {
                 eprintln!("ashlar: WARNING: {line}");
             }
             for line in scrubbing.progress(now.scrubbing) {
@@ -45,27 +47,33 @@ pub(super) async fn watch<R: Runtime>(runtime: R, engine: Engine<R>) {
 struct ScrubTeller {
     /// As of the last look. The counts begin with the run, so that nothing is missed before the first.
     before: ScrubStatus,
+    /// Lost objects that were named.
+    named: BTreeSet<LostObject>,
     /// Looks since a line was printed.
     quiet: u32,
 }
 
 impl ScrubTeller {
     /// What is bad, or was. To be followed by [`ScrubTeller::progress`].
-    fn found(&self, now: &ScrubStatus) -> Vec<String> {
+    fn found(&mut self, now: &ScrubStatus, lost: impl FnOnce() -> Vec<LostObject>) -> Vec<String> {
         let mut lines = Vec::new();
         match now.mended.saturating_sub(self.before.mended) {
             0 => {}
             1 => lines.push("scrubbing: 1 chunk was bad and is mended".to_owned()),
             count => lines.push(format!("scrubbing: {count} chunks were bad and are mended")),
         }
-        let unmended = now.unmended.saturating_sub(self.before.unmended);
-        if unmended > 0 {
-            let rows = if unmended == 1 { "1 row is".to_owned() } else { format!("{unmended} rows are") };
-            let them = if unmended == 1 { "it" } else { "them" };
-            lines.push(format!(
-                "scrubbing: {rows} not whole: writes that a loss of power ended leave such rows, and then nothing is \
-                 lost; else what lies in {them} may be lost"
-            ));
+        match now.unmended.saturating_sub(self.before.unmended) {
+            0 => {}
+            1 => lines.push("scrubbing: 1 chunk is bad and could not be mended".to_owned()),
+            count => lines.push(format!("scrubbing: {count} chunks are bad and could not be mended")),
+        }
+        if now.lost != self.before.lost {
+            let lost: BTreeSet<LostObject> = lost().into_iter().collect();
+            lines.extend(lost.difference(&self.named).map(damaged));
+            self.named = lost;
+        }
+        if now.may_be_more_lost && !self.before.may_be_more_lost {
+            lines.push("scrubbing: there may be more damaged objects than were named".to_owned());
         }
         lines
     }
@@ -98,13 +106,33 @@ impl ScrubTeller {
     }
 }
 
+/// What cannot be read, and what is to be done.
+fn damaged(lost: &LostObject) -> String {
+    let LostObject { bucket, key, is_upload } = lost;
+    let key = key.escape_ascii();
+    let (what, remedy) = if *is_upload {
+        ("a part of an upload to ", "send it again")
+    } else {
+        ("", "store it again, or delete it")
+    };
+    format!(
+        "scrubbing: {what}{bucket}/{key} cannot be read whole: more of it is bad or away than the code makes up for; \
+         {remedy}"
+    )
+}
+
 /// What scrubbing did in this run.
 fn scrubbed(status: &ScrubStatus) -> String {
-    let ScrubStatus { groups, bytes, mended, unmended, failed, .. } = *status;
+    let ScrubStatus { groups, bytes, mended, unmended, torn, lost, may_be_more_lost, failed, .. } = *status;
     let mut line =
         format!("scrubbed so far: {groups} groups, {}, {mended} chunks mended", format_size(bytes));
     if unmended > 0 {
-        line = format!("{line}; {unmended} rows are not whole");
+        line = format!("{line}, {unmended} could not be");
+    }
+    if lost > 0 {
+        line = format!("{line}; {lost} objects cannot be read whole");
+    } else if torn > 0 && !may_be_more_lost {
+        line = format!("{line}; {torn} places are torn, and nobody needs what lay there");
     }
     if failed > 0 {
         line = format!("{line}; {failed} groups could not be read to their end");
@@ -312,10 +340,11 @@ mod tests {
             bytes: 3 << 20,
             failed: 1,
             unmended: 2,
+            torn: 1,
             ..ScrubStatus::default()
         };
-        let line = "scrubbed so far: 3 groups, 3MiB, 0 chunks mended; 2 rows are not whole; 1 groups could not be read \
-                    to their end";
+        let line = "scrubbed so far: 3 groups, 3MiB, 0 chunks mended, 2 could not be; 1 places are torn, and nobody \
+                    needs what lay there; 1 groups could not be read to their end";
         assert_eq!(teller.progress(first), [line]);
         // One pass that the next follows at once.
         let busy = ScrubStatus { is_active: true, began_ms: 10, left: 3, ..first };
@@ -330,20 +359,38 @@ mod tests {
     fn what_scrubbing_finds_is_told_each_time() {
         let mut teller = ScrubTeller::default();
         let one = ScrubStatus { mended: 1, unmended: 1, ..ScrubStatus::default() };
-        let lines = teller.found(&one);
+        let lines = teller.found(&one, Vec::new);
         assert_eq!(lines[0], "scrubbing: 1 chunk was bad and is mended");
-        assert_eq!(
-            lines[1],
-            "scrubbing: 1 row is not whole: writes that a loss of power ended leave such rows, and then nothing is \
-             lost; else what lies in it may be lost"
-        );
+        assert_eq!(lines[1], "scrubbing: 1 chunk is bad and could not be mended");
         let _lines = teller.progress(one);
-        assert_eq!(teller.found(&one), Vec::<String>::new());
+        assert_eq!(teller.found(&one, Vec::new), Vec::<String>::new());
         let more = ScrubStatus { mended: 4, unmended: 3, ..one };
-        let lines = teller.found(&more);
+        let lines = teller.found(&more, Vec::new);
         assert_eq!(lines[0], "scrubbing: 3 chunks were bad and are mended");
-        assert!(lines[1].starts_with("scrubbing: 2 rows are not whole: "), "{lines:?}");
-        assert!(lines[1].ends_with("what lies in them may be lost"), "{lines:?}");
+        assert_eq!(lines[1], "scrubbing: 2 chunks are bad and could not be mended");
+    }
+
+    #[test]
+    fn each_damaged_object_is_named_once() {
+        let mut teller = ScrubTeller::default();
+        let lost = |key: &[u8], is_upload| LostObject { bucket: "photos".into(), key: key.into(), is_upload };
+        let one = ScrubStatus { groups: 1, lost: 1, torn: 2, ..ScrubStatus::default() };
+        let lines = teller.found(&one, || vec![lost(b"a\nb", false)]);
+        let line = "scrubbing: photos/a\\nb cannot be read whole: more of it is bad or away than the code makes up for; \
+                    store it again, or delete it";
+        assert_eq!(lines, [line]);
+        assert!(teller.progress(one)[0].ends_with("; 1 objects cannot be read whole"));
+        let two = ScrubStatus { lost: 2, may_be_more_lost: true, ..one };
+        let lines = teller.found(&two, || vec![lost(b"a\nb", false), lost(b"c", true)]);
+        let line = "scrubbing: a part of an upload to photos/c cannot be read whole: more of it is bad or away than the \
+                    code makes up for; send it again";
+        assert_eq!(lines, [line, "scrubbing: there may be more damaged objects than were named"]);
+        let _lines = teller.progress(two);
+        // The next pass begins, and finds one of them again.
+        let none = ScrubStatus { lost: 0, ..one };
+        assert_eq!(teller.found(&none, Vec::new), Vec::<String>::new());
+        let _lines = teller.progress(none);
+        assert_eq!(teller.found(&one, || vec![lost(b"c", true)]).len(), 1, "each pass says so");
     }
 
     #[test]
