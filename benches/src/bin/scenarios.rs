@@ -33,7 +33,7 @@ struct Arguments {
     #[arg(long)]
     no_files: bool,
     /// Bytes of each of the six devices
-    #[arg(long, default_value = "2GiB", value_parser = size)]
+    #[arg(long, default_value = "3GiB", value_parser = size)]
     device_size: u64,
     /// The first of ten ports on the loopback address
     #[arg(long, default_value_t = 9140)]

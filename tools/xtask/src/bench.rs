@@ -47,7 +47,7 @@ pub(crate) struct Options {
     #[arg(long, default_value = "1500ms")]
     seconds: String,
     /// Bytes of each device of a pool
-    #[arg(long, default_value = "2GiB")]
+    #[arg(long, default_value = "3GiB")]
     device_size: String,
 }
 
