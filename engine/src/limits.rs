@@ -88,6 +88,8 @@ pub(crate) const CLEAN_BATCH_HEAP_BYTES: usize = 1 << 20;
 pub(crate) const CLEAN_BATCH_ENTRIES: usize = 16 << 10;
 /// Extent pages of one body that are read in that, at most: more than a tree is deep, or it would never get on.
 pub(crate) const CLEAN_BATCH_PAGES: usize = 64;
+/// Extent pages of all bodies that are read in that, about.
+pub(crate) const CLEAN_BATCH_PAGES_ALL: usize = 512;
 /// Entries looked at before all other tasks get a turn.
 pub(crate) const CLEAN_TURN_ENTRIES: usize = 64;
 /// How long moving gives way to requests that wait for memory, before each batch, in so many looks.
@@ -173,6 +175,12 @@ pub(crate) const SCRUB_SAVE_EVERY: Duration = Duration::from_secs(60);
 pub(crate) const SCRUB_GAPS_MAX: usize = 64;
 /// Groups with such rows after which the index is asked who needs them.
 pub(crate) const SCRUB_GAP_GROUPS_MAX: usize = 1024;
+/// How often the index is asked besides, while there are such groups: until then a restart goes on at the first of them.
+pub(crate) const SCRUB_ASK_EVERY: Duration = Duration::from_secs(3600);
+/// Attempts at asking; then nobody knows what is lost.
+pub(crate) const SCRUB_ASK_ATTEMPTS: usize = 3;
+/// Records whose bytes are read at a time to find out whether they are lost.
+pub(crate) const LOST_BATCH_RECORDS: usize = 16;
 /// Lost objects that are named.
 pub(crate) const LOST_NAMES_MAX: usize = 1000;
 /// Pause before it is looked again whether scrubbing is due, or may go on.

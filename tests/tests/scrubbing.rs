@@ -212,6 +212,16 @@ fn what_a_device_does_not_keep_is_written_again() {
 
 #[test]
 fn what_is_beyond_help_is_named_and_stays_as_it_is() {
+    beyond_help(1..4, false);
+}
+
+#[test]
+fn a_bad_index_is_told_of_while_it_is_in_memory() {
+    beyond_help(1..6, true);
+}
+
+/// Nothing can be read from those devices for a while.
+fn beyond_help(bad: Range<usize>, is_index_bad: bool) {
     let rig = Rig::flash("4+2", 6, DISK_BYTES);
     let work = Work::new();
     life(&rig, &alone(1), &work, |engines, work| async move {
@@ -223,7 +233,7 @@ fn what_is_beyond_help_is_named_and_stays_as_it_is() {
             names.iter().enumerate().map(|(number, name)| work.put(&engines[0], name, content(number)));
         assert!(join_all(puts).await.into_iter().all(|is_put| is_put));
     });
-    let disks = rig.disks[1..4].to_vec();
+    let disks = rig.disks[bad].to_vec();
     let count = Rc::new(Cell::new((0, 0)));
     let (own, counted) = (work.clone(), Rc::clone(&count));
     let ended = rig.boot(&alone(2), move |engines| {
@@ -243,19 +253,30 @@ fn what_is_beyond_help_is_named_and_stays_as_it_is() {
             let mut named = engines[0].lost();
             let uploads = named.extract_if(.., |lost| lost.is_upload).count();
             assert_eq!(found.lost, (named.len() + uploads) as u64);
-            assert!(named.iter().all(|lost| lost.bucket == BUCKET) && !found.may_be_more_lost);
+            assert!(named.iter().all(|lost| lost.bucket == BUCKET));
+            assert_eq!((found.is_index_damaged, found.may_be_more_lost), (is_index_bad, is_index_bad));
             let keys: Vec<Vec<u8>> = named.into_iter().map(|lost| lost.key).collect();
             let damaged = work.damaged(&engines[1]).await;
-            assert_eq!(keys, damaged);
+            if is_index_bad {
+                assert!(keys.iter().all(|key| damaged.contains(key)), "only those that are lost");
+            } else {
+                assert_eq!(keys, damaged);
+            }
             counted.set((keys.len(), uploads));
             disks.iter().for_each(|disk| disk.set_faults(FaultPlan::default()));
             assert!(engines[0].scrub().await, "it comes to the end");
-            assert_eq!((engines[0].lost(), status(&engines[0]).lost), (vec![], 0), "nothing is bad any more");
+            assert_eq!(engines[0].lost(), vec![]);
+            let found = status(&engines[0]);
+            assert_eq!(
+                (found.lost, found.torn, found.is_index_damaged),
+                (0, 0, false),
+                "nothing is bad any more"
+            );
         }
     });
     ended.assert_finished();
     let (objects, uploads) = count.get();
-    assert!(objects > 3 && uploads == 1, "{objects} objects, {uploads} parts");
+    assert!(is_index_bad || (objects > 3 && uploads == 1), "{objects} objects, {uploads} parts");
     life(&rig, &alone(3), &work, |_engines, _work| async {});
 }
 
@@ -331,7 +352,8 @@ fn what_a_loss_of_power_tore_hides_nothing_behind_it() {
         rig.disks[1..3].iter().for_each(|disk| assert!(rot(disk, &mut random, 2) > 0));
         let found = scrubbed(&rig, seed);
         assert!(found.mended > 0 && found.failed == 0, "{found:?}");
-        assert_eq!((found.lost, found.may_be_more_lost), (0, false), "nobody needs what was torn");
+        let is_lost = (found.lost, found.may_be_more_lost, found.is_index_damaged);
+        assert_eq!(is_lost, (0, false, false), "nobody needs what was torn");
         for unplugged in pairs(7) {
             life(&rig, &Boot { unplugged, ..alone(seed) }, &work, |_engines, _work| async {});
         }
@@ -368,7 +390,8 @@ fn places_that_were_claimed_in_vain_hide_nothing_behind_them() {
         let found = scrubbed(&rig, seed);
         gaps += found.torn;
         assert!(found.mended > 0 && (found.failed, found.unmended) == (0, 0), "{found:?}");
-        assert_eq!((found.lost, found.may_be_more_lost), (0, false), "nobody needs what lay there");
+        let is_lost = (found.lost, found.may_be_more_lost, found.is_index_damaged);
+        assert_eq!(is_lost, (0, false, false), "nobody needs what lay there");
         for unplugged in [vec![2, 3], vec![2, 4], vec![3, 4]] {
             life(&rig, &Boot { unplugged, ..alone(seed) }, &work, |_engines, _work| async {});
         }

@@ -54,6 +54,8 @@ pub(crate) struct Held {
     pub(crate) has_pages: bool,
     /// Groups in which pages lie that cannot be read; what they lead to cannot be found.
     pub(crate) unreadable: Vec<GroupId>,
+    /// Pages that were read.
+    pub(crate) pages: usize,
     /// How far the body was looked through; `None`: to its end.
     pub(crate) until: Option<u64>,
 }
@@ -70,7 +72,7 @@ pub(crate) async fn find_held<R: Runtime>(
     bytes: u64,
 ) -> Result<Held, EngineError> {
     let mut held = Held::default();
-    let (mut found, mut pages) = (0, 0);
+    let mut found = 0;
     let mut pending = Vec::new();
     push_all(&mut pending, 0, entries);
     while let Some((start, entry)) = pending.pop() {
@@ -88,11 +90,11 @@ pub(crate) async fn find_held<R: Runtime>(
             }
             BodyEntry::Data(_) | BodyEntry::Shared { .. } => {}
             BodyEntry::Page { page, .. } => {
-                if pages >= CLEAN_BATCH_PAGES {
+                if held.pages >= CLEAN_BATCH_PAGES {
                     held.until = Some(start.max(from));
                     return Ok(held);
                 }
-                pages += 1;
+                held.pages += 1;
                 held.has_pages |= groups.contains(&page.group);
                 match read_page(view, &page).await {
                     Ok(below) => push_all(&mut pending, start, &below.entries),

@@ -165,6 +165,13 @@ impl<S: PageStore> Index<S> {
         self.shared.state.borrow().runs.iter().flat_map(|run| run.extents()).collect()
     }
 
+    /// Of what its runs occupy, what is wanted.
+    #[must_use]
+    pub fn held_in(&self, wanted: impl Fn(&Extent) -> bool) -> Vec<Extent> {
+        let state = self.shared.state.borrow();
+        state.runs.iter().flat_map(|run| run.extents()).filter(wanted).collect()
+    }
+
     /// Memory taken.
     #[must_use]
     pub fn memory(&self) -> IndexMemory {

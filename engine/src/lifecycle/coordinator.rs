@@ -55,7 +55,7 @@ pub(crate) struct Coordinator<R: Runtime> {
     /// Devices out of service of which the cores know that they are not missed.
     forgotten: RefCell<BTreeSet<DeviceIndex>>,
     /// What the superblock refers to now.
-    checkpoint_extents: RefCell<Vec<Extent>>,
+    pub(super) checkpoint_extents: RefCell<Vec<Extent>>,
     pub(crate) failures: RefCell<Vec<(DeviceIndex, DeviceError)>>,
     pub(crate) checkpoints: Cell<u64>,
     pub(crate) failed_checkpoints: Cell<u64>,

@@ -48,13 +48,15 @@ pub struct ScrubStatus {
     pub mended: u64,
     /// Bad chunks that their device does not keep, or that cannot be computed.
     pub unmended: u64,
-    /// Places at which rows are not whole: where a loss of power ended writes, where something was claimed in vain, and
-    /// where more is bad than the code makes up for.
+    /// Places at which rows are not whole, by the pass that is under way or the last one: where a loss of power ended
+    /// writes, where something was claimed in vain, and where more is bad than the code makes up for.
     pub torn: u64,
-    /// Objects of which something lies there and cannot be read, by this pass or the last one: those that have names.
+    /// Objects of which something lies there and cannot be read: those that have names.
     pub lost: u64,
     /// There may be more of them: too many to be named, or pages of the index are lost.
     pub may_be_more_lost: bool,
+    /// Something of the index lies there and cannot be read. What is needed of it may be in memory, until a restart.
+    pub is_index_damaged: bool,
     /// Groups that could not be scrubbed to their end.
     pub failed: u64,
 }
@@ -118,10 +120,9 @@ impl<R: Runtime> Coordinator<R> {
     pub(crate) fn scrubbing(&self) -> ScrubStatus {
         let status = self.scrubber.status.get();
         let left = if status.is_active { self.scrubber.list.borrow().len() as u64 } else { 0 };
-        let (lost, may_be_more_lost) = self.scrubber.lost.count();
-        let torn = self.scrubber.lost.torn();
-        let began_ms = self.owner.scrub().began_ms;
-        ScrubStatus { began_ms, left, torn, lost, may_be_more_lost, ..status }
+        let mut status = ScrubStatus { began_ms: self.owner.scrub().began_ms, left, ..status };
+        self.scrubber.lost.tell(&mut status);
+        status
     }
 
     /// Whose bytes are lost, by the pass that is under way or the last one.
@@ -165,7 +166,7 @@ impl<R: Runtime> Coordinator<R> {
     async fn scrub(self: &Rc<Self>) -> bool {
         let _turn = self.scrubber.turn.enter().await;
         let is_new = !self.owner.scrub().is_under_way();
-        self.scrubber.lost.begin(is_new);
+        self.scrubber.lost.begin(is_new, self.view.runtime.now());
         if is_new {
             let began_ms = self.view.runtime.wall().0.max(1);
             self.owner.set_scrub(ScrubProgress { began_ms, next: Generation(0) });
@@ -177,8 +178,8 @@ impl<R: Runtime> Coordinator<R> {
         loop {
             let cores = (0..self.view.runtime.cores()).map(|core| self.scrub_on(CoreId(core)));
             join_all(cores).await;
-            let was_full = self.scrubber.lost.is_full();
-            if !self.ask_who_lost().await || !was_full {
+            let was_due = self.is_ask_due();
+            if !self.ask_who_lost().await || !was_due {
                 break;
             }
         }
@@ -187,6 +188,10 @@ impl<R: Runtime> Coordinator<R> {
         self.scrubber.count(|status| status.is_active = false);
         self.save_scrub().await;
         next == ScrubProgress::OVER
+    }
+
+    fn is_ask_due(&self) -> bool {
+        self.scrubber.lost.is_due(self.view.runtime.now())
     }
 
     /// Finds out what there is; false if that cannot be done now.
@@ -206,7 +211,7 @@ impl<R: Runtime> Coordinator<R> {
 
     /// One core's share.
     async fn scrub_on(self: &Rc<Self>, core: CoreId) {
-        while !self.is_closing() && !self.scrubber.lost.is_full() {
+        while !self.is_closing() && !self.is_ask_due() {
             let next = self.owner.next_scrub(&mut self.scrubber.list.borrow_mut());
             match next {
                 NextScrub::Job(job) => {
@@ -287,6 +292,7 @@ impl<R: Runtime> Coordinator<R> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::limits::SCRUB_ASK_EVERY;
     use crate::rows::Gaps;
     use ashlar_disk_format::units::{GroupId, RowOffset};
 
@@ -301,8 +307,13 @@ mod tests {
         gaps.add(RowOffset(1)..RowOffset(2));
         scrubber.lost.add(Generation(5), GroupId(2), gaps);
         assert_eq!(scrubber.next(), Generation(5));
-        scrubber.lost.begin(false);
-        assert_eq!(scrubber.next(), Generation(7));
+        let hour = Monotonic::default().after(SCRUB_ASK_EVERY);
+        assert!(
+            !scrubber.lost.is_due(Monotonic::default()) && scrubber.lost.is_due(hour),
+            "but not for long"
+        );
+        scrubber.lost.begin(false, hour);
+        assert_eq!((scrubber.next(), scrubber.lost.is_due(hour)), (Generation(7), false));
     }
 
     #[test]

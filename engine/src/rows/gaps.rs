@@ -4,7 +4,7 @@ use crate::limits::SCRUB_GAPS_MAX;
 use ashlar_disk_format::units::RowOffset;
 use std::ops::Range;
 
-/// In order, at most [`SCRUB_GAPS_MAX`]: the last one may be longer than what it stands for.
+/// At most [`SCRUB_GAPS_MAX`]: the last one may be longer than what it stands for.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(crate) struct Gaps {
     ranges: Vec<Range<RowOffset>>,
@@ -13,13 +13,12 @@ pub(crate) struct Gaps {
 }
 
 impl Gaps {
-    /// `range`, which does not begin in front of those that were added before.
     pub(crate) fn add(&mut self, range: Range<RowOffset>) {
         let is_full = self.ranges.len() >= SCRUB_GAPS_MAX;
         match self.ranges.last_mut() {
             Some(last) if last.end == range.start => last.end = range.end,
             Some(last) if is_full => {
-                last.end = range.end;
+                *last = last.start.min(range.start)..last.end.max(range.end);
                 self.count += 1;
             }
             Some(_) | None => {
@@ -56,5 +55,7 @@ mod tests {
         assert!(!gaps.contain(row(15)), "between two of the first");
         assert!((1..2 * SCRUB_GAPS_MAX).all(|number| gaps.contain(row(10 * number))));
         assert!(!gaps.contain(row(20 * SCRUB_GAPS_MAX)));
+        gaps.add(row(4)..row(6));
+        assert!(gaps.contain(row(5)) && gaps.contain(row(20 * SCRUB_GAPS_MAX - 10)), "in whatever order");
     }
 }

@@ -111,10 +111,14 @@ impl<R: Runtime> Scrubbing<'_, R> {
             let checked = join_all(rows.iter().map(|writings| self.scrub_row(writings))).await;
             // What came of one row counts whatever became of those before it.
             let (mut whole, mut failure) = (0, Ok(()));
-            for (number, row) in checked.into_iter().enumerate() {
+            for ((number, row), writings) in checked.into_iter().enumerate().zip(&rows) {
                 match row {
                     Ok(row) => {
                         scrubbed.add(row.scrubbed);
+                        if row.scrubbed.unmended > 0 && row.is_whole {
+                            // What lies in a chunk that cannot be computed may be lost, too.
+                            gaps.add(at..end_of(std::slice::from_ref(writings), at));
+                        }
                         whole += usize::from(row.is_whole && whole == number);
                     }
                     Err(error) => failure = Err(error),

@@ -15,7 +15,9 @@ use super::message::{CleanCall, CleanReport};
 use super::state::Shard;
 use crate::body::{Moves, Rewriting};
 use crate::error::EngineError;
-use crate::limits::{CLEAN_PATIENCE, CLEAN_PATIENCE_LOOKS, CLEAN_PAUSE_MAX, CLEAN_ROWS_AT_A_TIME};
+use crate::limits::{
+    CLEAN_BATCH_RECORDS, CLEAN_PATIENCE, CLEAN_PATIENCE_LOOKS, CLEAN_PAUSE_MAX, CLEAN_ROWS_AT_A_TIME,
+};
 use crate::pool::Level;
 use crate::rows::carry;
 use crate::runtime::{Monotonic, Runtime, TaskQueue};
@@ -58,7 +60,7 @@ impl<R: Runtime> Shard<R> {
     pub(crate) async fn clean(self: &Rc<Self>, call: CleanCall) -> Result<CleanReport, EngineError> {
         let mut pass = Pass {
             shard: Rc::clone(self),
-            holders: Holders::new(self, call.groups.into_iter().collect()),
+            holders: Holders::new(self, call.groups.into_iter().collect(), CLEAN_BATCH_RECORDS),
             report: CleanReport::default(),
         };
         let taken = self.cold.taken();

@@ -7,7 +7,7 @@ use super::state::Shard;
 use crate::body::{Held, find_held};
 use crate::error::EngineError;
 use crate::limits::{
-    CLEAN_BATCH_BYTES, CLEAN_BATCH_ENTRIES, CLEAN_BATCH_HEAP_BYTES, CLEAN_BATCH_RECORDS, CLEAN_TURN_ENTRIES,
+    CLEAN_BATCH_BYTES, CLEAN_BATCH_ENTRIES, CLEAN_BATCH_HEAP_BYTES, CLEAN_BATCH_PAGES_ALL, CLEAN_TURN_ENTRIES,
 };
 use crate::runtime::Runtime;
 use ashlar_disk_format::extent::Extent;
@@ -18,9 +18,9 @@ use std::collections::BTreeSet;
 use std::ops::{Bound, Range};
 use std::rc::Rc;
 
-/// The key spaces whose records have bodies. An upload's parts become an object, and an object's body a shared one: what
-/// changes over to a space that was walked already is found by the next pass.
-const SPACES: [Space; 3] = [Space::Object, Space::Part, Space::Shared];
+/// The key spaces whose records have bodies. An upload's parts become an object, and an object's body a shared one: in
+/// this order nothing changes over to a space that was walked already.
+const SPACES: [Space; 3] = [Space::Part, Space::Object, Space::Shared];
 
 /// Where the walk goes on.
 #[derive(Debug)]
@@ -44,6 +44,8 @@ pub(super) struct Find {
     pub(super) extents: Vec<Extent>,
     /// Groups in which pages of its body lie that cannot be read.
     pub(super) unreadable: Vec<GroupId>,
+    /// Pages of its body that were read.
+    pages: usize,
 }
 
 impl Find {
@@ -57,15 +59,17 @@ impl Find {
 pub(super) struct Holders<R: Runtime> {
     shard: Rc<Shard<R>>,
     groups: Rc<BTreeSet<GroupId>>,
+    /// Finds of a batch, at most.
+    records_max: usize,
     cursor: Cursor,
-    /// Pages of the index were lost; there may be more than was found.
+    /// Pages of the index, or values, cannot be read; there may be more than was found.
     pub(super) is_blind: bool,
 }
 
 impl<R: Runtime> Holders<R> {
-    pub(super) fn new(shard: &Rc<Shard<R>>, groups: BTreeSet<GroupId>) -> Self {
+    pub(super) fn new(shard: &Rc<Shard<R>>, groups: BTreeSet<GroupId>, records_max: usize) -> Self {
         let cursor = Cursor { space: 0, key: None, from: None };
-        Self { shard: Rc::clone(shard), groups: Rc::new(groups), cursor, is_blind: false }
+        Self { shard: Rc::clone(shard), groups: Rc::new(groups), records_max, cursor, is_blind: false }
     }
 
     pub(super) fn groups(&self) -> &Rc<BTreeSet<GroupId>> {
@@ -75,7 +79,7 @@ impl<R: Runtime> Holders<R> {
     /// The next records that hold something in the groups, and whether those were the last.
     pub(super) async fn next(&mut self) -> Result<(Vec<Find>, bool), EngineError> {
         let mut finds: Vec<Find> = Vec::new();
-        let (mut bytes, mut heap, mut entries) = (0, 0, 0);
+        let (mut bytes, mut heap, mut entries, mut pages) = (0, 0, 0, 0);
         while let Some(space) = SPACES.get(self.cursor.space) {
             let first = [space.number()];
             let end = [space.number() + 1];
@@ -87,8 +91,9 @@ impl<R: Runtime> Holders<R> {
             let mut scan = self.shard.index.sweep(start, Bound::Excluded(&end));
             loop {
                 let is_full = bytes >= CLEAN_BATCH_BYTES
-                    || finds.len() >= CLEAN_BATCH_RECORDS
+                    || finds.len() >= self.records_max
                     || heap >= CLEAN_BATCH_HEAP_BYTES
+                    || pages >= CLEAN_BATCH_PAGES_ALL
                     || entries >= CLEAN_BATCH_ENTRIES;
                 if is_full {
                     return Ok((finds, false));
@@ -114,6 +119,7 @@ impl<R: Runtime> Holders<R> {
                     .await?;
                 self.cursor.key = Some(Rc::clone(&entry.key));
                 let Some((find, until)) = find else { continue };
+                pages += find.pages;
                 self.cursor.from = until;
                 bytes += find.extents.iter().map(|extent| u64::from(extent.length)).sum::<u64>();
                 heap += find.key.len() + find.value.len() + find.extents.len() * size_of::<Extent>();
@@ -131,20 +137,23 @@ impl<R: Runtime> Holders<R> {
 
     /// What a record holds in the groups from byte `from` of its body on, and where that ends if it is not all.
     async fn examine(
-        &self,
+        &mut self,
         key: &[u8],
         value: &[u8],
         from: u64,
         bytes: u64,
     ) -> Result<Option<(Find, Option<u64>)>, EngineError> {
-        // A value that nobody can read keeps its space.
-        let Ok(may_hold) = may_lie_in(value, |group| self.groups.contains(&group)) else { return Ok(None) };
-        if !may_hold {
+        let may_hold = may_lie_in(value, |group| self.groups.contains(&group));
+        if may_hold == Ok(false) {
             return Ok(None);
         }
-        let Ok((entries, table)) = addresses(key, value) else { return Ok(None) };
+        // A value that nobody can read keeps its space.
+        let (Ok(_), Ok((entries, table))) = (may_hold, addresses(key, value)) else {
+            self.is_blind = true;
+            return Ok(None);
+        };
         let length = entries.iter().map(BodyEntry::length).sum::<u64>();
-        let Held { mut extents, has_pages, unreadable, until } =
+        let Held { mut extents, has_pages, unreadable, pages, until } =
             find_held(&self.shard.view, &entries, from, &self.groups, bytes.max(1)).await?;
         if from == 0 {
             extents.extend(table.into_iter().filter(|extent| self.groups.contains(&extent.group)));
@@ -153,7 +162,10 @@ impl<R: Runtime> Holders<R> {
         let range = from..until.unwrap_or(length.max(1));
         let holds = has_pages || !extents.is_empty();
         let range = if holds { range } else { 0..0 };
-        Ok(Some((Find { key: key.to_vec(), value: value.to_vec(), range, extents, unreadable }, until)))
+        Ok(Some((
+            Find { key: key.to_vec(), value: value.to_vec(), range, extents, unreadable, pages },
+            until,
+        )))
     }
 }
 

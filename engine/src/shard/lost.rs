@@ -7,10 +7,11 @@ use super::holders::{Find, Holders};
 use super::message::{LostCall, LostReport};
 use super::state::Shard;
 use crate::error::EngineError;
-use crate::limits::{SCRUB_PAUSE_FACTOR, SCRUB_PAUSE_MAX};
+use crate::limits::{LOST_BATCH_RECORDS, SCRUB_PAUSE_FACTOR, SCRUB_PAUSE_MAX};
 use crate::rows::read_extent;
 use crate::runtime::Runtime;
 use crate::types::LostObject;
+use ashlar_disk_format::extent::Extent;
 use ashlar_disk_format::key::{
     Space, decode_object_key, decode_part_key, decode_shared_key, prefix_end, shared_ref_prefix,
 };
@@ -26,16 +27,24 @@ impl<R: Runtime> Shard<R> {
     /// When it cannot go on: closing, memory.
     pub(crate) async fn lost(self: &Rc<Self>, call: LostCall) -> Result<LostReport, EngineError> {
         let runtime = &self.view.runtime;
-        let mut holders = Holders::new(self, call.gaps.keys().copied().collect());
-        let mut report = LostReport::default();
+        let mut report =
+            LostReport { is_index_damaged: self.has_lost_index(&call).await?, ..LostReport::default() };
+        let mut holders = Holders::new(self, call.gaps.keys().copied().collect(), LOST_BATCH_RECORDS);
+        let mut named: Option<Vec<u8>> = None;
         loop {
             let (began, requests) = (runtime.now(), self.epochs.begun());
             let guard = self.enter()?;
             let (finds, is_over) = holders.next().await?;
             for find in finds {
-                if self.is_lost(&find, &call).await? {
-                    self.name(&find.key, &mut report).await?;
+                // Of a large body there are several.
+                if named.as_ref() == Some(&find.key) || !self.is_lost(&find, &call).await? {
+                    continue;
                 }
+                match self.name(&find.key, &mut report).await {
+                    Err(error) if !error.is_damage() => return Err(error),
+                    result => report.may_be_more |= result.is_err(),
+                }
+                named = Some(find.key);
             }
             drop(guard);
             if is_over {
@@ -51,15 +60,38 @@ impl<R: Runtime> Shard<R> {
         }
     }
 
+    /// Something of the index itself lies there and cannot be read. It may still be in memory, but not after a restart.
+    async fn has_lost_index(self: &Rc<Self>, call: &LostCall) -> Result<bool, EngineError> {
+        for extent in self.index.held_in(|extent| call.has(extent)) {
+            let guard = self.enter()?;
+            let is_read = self.can_read(&extent).await?;
+            // Or it was written elsewhere meanwhile.
+            if !is_read && !self.index.held_in(|held| *held == extent).is_empty() {
+                return Ok(true);
+            }
+            drop(guard);
+        }
+        Ok(false)
+    }
+
+    async fn can_read(&self, extent: &Extent) -> Result<bool, EngineError> {
+        if self.closing.get() {
+            return Err(EngineError::Closing);
+        }
+        match read_extent(&self.view, self.view.runtime.reserve(), extent, 0..extent.length).await {
+            Ok(_bytes) => Ok(true),
+            Err(error) if error.is_damage() => Ok(false),
+            Err(other) => Err(other),
+        }
+    }
+
     async fn is_lost(&self, find: &Find, call: &LostCall) -> Result<bool, EngineError> {
         if !find.unreadable.is_empty() {
             return Ok(true);
         }
         for extent in find.extents.iter().filter(|extent| call.has(extent)) {
-            match read_extent(&self.view, self.view.runtime.reserve(), extent, 0..extent.length).await {
-                Ok(_bytes) => {}
-                Err(error) if error.is_damage() => return Ok(true),
-                Err(other) => return Err(other),
+            if !self.can_read(extent).await? {
+                return Ok(true);
             }
         }
         Ok(false)
@@ -77,7 +109,9 @@ impl<R: Runtime> Shard<R> {
                 let end = prefix_end(&first);
                 let end = end.as_deref().map_or(Bound::Unbounded, Bound::Excluded);
                 let mut scan = self.index.sweep(Bound::Included(&first), end);
-                while let Some(entry) = scan.next().await? {
+                while !report.may_be_more
+                    && let Some(entry) = scan.next().await?
+                {
                     let sharer = decode_shared_ref(&entry.value)?;
                     let bucket = self.bucket_name(sharer.bucket);
                     report.add(LostObject { bucket, key: sharer.key, is_upload: false });

@@ -222,6 +222,8 @@ pub(crate) struct LostReport {
     pub(crate) names: BTreeSet<LostObject>,
     /// Others may be lost, too: there are more of them, or pages of the index are lost.
     pub(crate) may_be_more: bool,
+    /// Pages or lists of the index cannot be read from the devices.
+    pub(crate) is_index_damaged: bool,
 }
 
 impl LostReport {
@@ -236,6 +238,7 @@ impl LostReport {
     /// Adds what another core reports.
     pub(crate) fn add_all(&mut self, other: Self) {
         self.may_be_more |= other.may_be_more;
+        self.is_index_damaged |= other.is_index_damaged;
         other.names.into_iter().for_each(|name| self.add(name));
     }
 }

@@ -243,7 +243,7 @@ impl Ring {
     }
 
     /// True when nothing waits to be submitted, and nothing has to be finished. Memory that is lent does not count:
-    /// a peer may keep it for long, and it stays mapped for as long as the process lives.
+    /// a peer may keep it for long, and the kernel keeps its pages however long that is.
     pub(super) fn is_drained(&self) -> bool {
         self.queued.borrow().is_empty() && self.in_flight() == 0
     }

@@ -67,13 +67,24 @@ impl ScrubTeller {
             1 => lines.push("scrubbing: 1 chunk is bad and could not be mended".to_owned()),
             count => lines.push(format!("scrubbing: {count} chunks are bad and could not be mended")),
         }
-        if now.lost != self.before.lost {
+        let is_other = now.began_ms != self.before.began_ms;
+        if is_other {
+            self.named.clear();
+        }
+        if now.lost > 0 {
             let lost: BTreeSet<LostObject> = lost().into_iter().collect();
             lines.extend(lost.difference(&self.named).map(damaged));
-            self.named = lost;
+            self.named.extend(lost);
         }
-        if now.may_be_more_lost && !self.before.may_be_more_lost {
+        if now.may_be_more_lost && (is_other || !self.before.may_be_more_lost) {
             lines.push("scrubbing: there may be more damaged objects than were named".to_owned());
+        }
+        if now.is_index_damaged && (is_other || !self.before.is_index_damaged) {
+            lines.push(
+                "scrubbing: part of the index cannot be read from the devices; attach those that are away, or copy what \
+                 matters elsewhere before this server ends"
+                    .to_owned(),
+            );
         }
         lines
     }
@@ -92,7 +103,8 @@ impl ScrubTeller {
         self.quiet += 1;
         let mut lines = Vec::new();
         if has_ended {
-            lines.push(scrubbed(&now));
+            let line = scrubbed(&now);
+            lines.push(if now.is_active { line } else { format!("{line}{}", torn(&now)) });
         }
         if has_begun && now.left > 0 {
             lines.push(format!("scrubbing: begun, {} groups to read", now.left));
@@ -123,7 +135,7 @@ fn damaged(lost: &LostObject) -> String {
 
 /// What scrubbing did in this run.
 fn scrubbed(status: &ScrubStatus) -> String {
-    let ScrubStatus { groups, bytes, mended, unmended, torn, lost, may_be_more_lost, failed, .. } = *status;
+    let ScrubStatus { groups, bytes, mended, unmended, lost, failed, .. } = *status;
     let mut line =
         format!("scrubbed so far: {groups} groups, {}, {mended} chunks mended", format_size(bytes));
     if unmended > 0 {
@@ -131,13 +143,21 @@ fn scrubbed(status: &ScrubStatus) -> String {
     }
     if lost > 0 {
         line = format!("{line}; {lost} objects cannot be read whole");
-    } else if torn > 0 && !may_be_more_lost {
-        line = format!("{line}; {torn} places are torn, and nobody needs what lay there");
     }
     if failed > 0 {
         line = format!("{line}; {failed} groups could not be read to their end");
     }
     line
+}
+
+/// What a pass that is over left as it is, if nothing is lost by that.
+fn torn(status: &ScrubStatus) -> String {
+    let is_known = !status.may_be_more_lost && !status.is_index_damaged && status.failed == 0;
+    if status.torn > 0 && status.lost == 0 && is_known {
+        format!("; {} places are torn, and nobody needs what lay there", status.torn)
+    } else {
+        String::new()
+    }
 }
 
 /// How far rebuilding is, while it runs and when it has ended.
@@ -322,10 +342,19 @@ mod tests {
         for look in 1..SCRUB_LOOKS {
             assert_eq!(teller.progress(busy), Vec::<String>::new(), "look {look}");
         }
+        let busy = ScrubStatus { torn: 3, ..busy };
         let line = "scrubbing: 5 groups to read; scrubbed so far: 2 groups, 2MiB, 0 chunks mended";
         assert_eq!(teller.progress(busy), [line]);
         let done = ScrubStatus { is_active: false, groups: 7, left: 0, bytes: 7 << 20, mended: 1, ..busy };
-        assert_eq!(teller.progress(done), ["scrubbed so far: 7 groups, 7MiB, 1 chunks mended"]);
+        let line = "scrubbed so far: 7 groups, 7MiB, 1 chunks mended; 3 places are torn, and nobody needs what lay there";
+        assert_eq!(teller.progress(done), [line]);
+        let odd = [
+            ScrubStatus { lost: 1, ..done },
+            ScrubStatus { may_be_more_lost: true, ..done },
+            ScrubStatus { is_index_damaged: true, ..done },
+            ScrubStatus { failed: 1, ..done },
+        ];
+        assert!(odd.iter().all(|odd| torn(odd).is_empty()), "then nobody knows");
         assert_eq!(teller.progress(done), Vec::<String>::new());
         let nothing = ScrubStatus { is_active: true, began_ms: 10, ..done };
         assert_eq!(teller.progress(nothing), Vec::<String>::new(), "nothing is left");
@@ -343,8 +372,8 @@ mod tests {
             torn: 1,
             ..ScrubStatus::default()
         };
-        let line = "scrubbed so far: 3 groups, 3MiB, 0 chunks mended, 2 could not be; 1 places are torn, and nobody \
-                    needs what lay there; 1 groups could not be read to their end";
+        let line = "scrubbed so far: 3 groups, 3MiB, 0 chunks mended, 2 could not be; 1 groups could not be read to \
+                    their end";
         assert_eq!(teller.progress(first), [line]);
         // One pass that the next follows at once.
         let busy = ScrubStatus { is_active: true, began_ms: 10, left: 3, ..first };
@@ -386,11 +415,13 @@ mod tests {
                     code makes up for; send it again";
         assert_eq!(lines, [line, "scrubbing: there may be more damaged objects than were named"]);
         let _lines = teller.progress(two);
-        // The next pass begins, and finds one of them again.
-        let none = ScrubStatus { lost: 0, ..one };
-        assert_eq!(teller.found(&none, Vec::new), Vec::<String>::new());
-        let _lines = teller.progress(none);
-        assert_eq!(teller.found(&one, || vec![lost(b"c", true)]).len(), 1, "each pass says so");
+        // The next pass begins and ends between two looks, and finds one of them again.
+        let again = ScrubStatus { began_ms: 2, is_index_damaged: true, ..one };
+        let lines = teller.found(&again, || vec![lost(b"c", true)]);
+        assert_eq!(lines.len(), 2, "each pass says so");
+        assert!(lines[1].starts_with("scrubbing: part of the index cannot be read"), "{lines:?}");
+        let _lines = teller.progress(again);
+        assert_eq!(teller.found(&again, || vec![lost(b"c", true)]), Vec::<String>::new());
     }
 
     #[test]
