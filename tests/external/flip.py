@@ -6,6 +6,7 @@ sector, and as blocks that hold the bytes of another block (a misdirected write)
 the time, while clients write and read and while a killed server recovers.
 """
 
+import mmap
 import os
 import pathlib
 import random
@@ -46,22 +47,26 @@ def spoil(path, chance, count):
     blocks = stored_blocks(path)
     assert blocks, f"{path} holds nothing"
     changed = 0
-    with open(path, "r+b", buffering=0) as file:
+    # Past the page cache, as the server writes: the kernel answers EIO to one who syncs pages that were written over so.
+    file, page = os.open(path, os.O_RDWR | os.O_DIRECT), mmap.mmap(-1, BLOCK)
+    try:
         for _ in range(count):
             offset = chance.choice(blocks)
-            before = read(file, offset, BLOCK)
-            after = spoiled(before, chance, lambda: read(file, chance.choice(blocks), BLOCK))
-            file.seek(offset)
-            file.write(after)
-            changed += sum(left != right for left, right in zip(before, after))
-        os.fsync(file.fileno())
+            before = read(file, page, offset)
+            page[:] = spoiled(before, chance, lambda: read(file, page, chance.choice(blocks)))
+            assert os.pwritev(file, [page], offset) == BLOCK
+            changed += sum(left != right for left, right in zip(before, page[:]))
+        os.fsync(file)
+    finally:
+        os.close(file)
+        page.close()
     return changed
 
 
-def read(file, offset, length):
-    """Bytes at an offset."""
-    file.seek(offset)
-    return file.read(length)
+def read(file, page, offset):
+    """The block at an offset, by way of `page`."""
+    assert os.preadv(file, [page], offset) == BLOCK
+    return page[:]
 
 
 def spoiled(block, chance, other):
