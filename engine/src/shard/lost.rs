@@ -109,13 +109,14 @@ impl<R: Runtime> Shard<R> {
                 let end = prefix_end(&first);
                 let end = end.as_deref().map_or(Bound::Unbounded, Bound::Excluded);
                 let mut scan = self.index.sweep(Bound::Included(&first), end);
-                while !report.may_be_more
+                while report.has_room()
                     && let Some(entry) = scan.next().await?
                 {
                     let sharer = decode_shared_ref(&entry.value)?;
                     let bucket = self.bucket_name(sharer.bucket);
                     report.add(LostObject { bucket, key: sharer.key, is_upload: false });
                 }
+                report.may_be_more |= !report.has_room();
             }
             Space::Object | Space::Bucket | Space::Upload | Space::SharedRef | Space::Unref => {
                 let (bucket, key) = decode_object_key(key)?;

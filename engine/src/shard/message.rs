@@ -227,8 +227,13 @@ pub(crate) struct LostReport {
 }
 
 impl LostReport {
+    /// One more can be named.
+    pub(crate) fn has_room(&self) -> bool {
+        self.names.len() < LOST_NAMES_MAX
+    }
+
     pub(crate) fn add(&mut self, name: LostObject) {
-        if self.names.len() < LOST_NAMES_MAX {
+        if self.has_room() {
             self.names.insert(name);
         } else {
             self.may_be_more |= !self.names.contains(&name);
